@@ -1,0 +1,162 @@
+"""What the inventory domain tells: its public contract."""
+
+from datetime import datetime
+from uuid import UUID
+
+from supplychain.events import Event, Payload, Sensitivity
+
+
+class Quantity(Payload):
+    sku: str
+    quantity: int
+
+
+class Destination(Payload):
+    """Where a shipment goes; degrees, WGS 84."""
+
+    name: str
+    address: str
+    city: str
+    region: str = ""
+    postal_code: str
+    country: str
+    latitude: float
+    longitude: float
+    phone: str = ""
+
+
+class ReservedShipment(Payload):
+    """What one warehouse sends of one order; kg and m³."""
+
+    shipment_id: UUID
+    warehouse: str
+    lines: list[Quantity]
+    weight_kg: float
+    volume_m3: float
+
+
+class ProductChanged(
+    Event, type="inventory.product_changed", version=1, subject="product/{sku}"
+):
+    """A product was registered, or what it says has changed; kg and m³ per unit."""
+
+    sku: str
+    name: str
+    weight_kg: float
+    volume_m3: float
+    active: bool
+
+
+class WarehouseChanged(
+    Event, type="inventory.warehouse_changed", version=1, subject="warehouse/{code}"
+):
+    """A warehouse was registered, or what it says has changed; degrees, WGS 84."""
+
+    code: str
+    name: str
+    latitude: float
+    longitude: float
+    active: bool
+
+
+class AllocationEvent(Event):
+    """What an allocation says when it has just reserved stock.
+
+    ``shipments`` are only the new ones; ``outstanding`` is all that is on backorder now.
+    """
+
+    order_id: UUID
+    shipments: list[ReservedShipment]
+    outstanding: list[Quantity]
+    ship_to: Destination
+    requested_from: datetime | None = None
+    requested_until: datetime | None = None
+
+    @property
+    def complete(self) -> bool:
+        return not self.outstanding
+
+
+class StockReserved(
+    AllocationEvent, type="inventory.stock_reserved", version=1, subject="order/{order_id}"
+):
+    """Stock for an order, or for a part of it, is reserved as one shipment per warehouse."""
+
+    sensitivity = Sensitivity.PERSONAL
+
+
+class BackorderFilled(
+    AllocationEvent, type="inventory.backorder_filled", version=1, subject="order/{order_id}"
+):
+    """Stock has come in for an order that waited for it; new shipments are reserved."""
+
+    sensitivity = Sensitivity.PERSONAL
+
+
+class StockShort(Event, type="inventory.stock_short", version=1, subject="order/{order_id}"):
+    """Nothing could be reserved for an order; all of it is on backorder."""
+
+    order_id: UUID
+    outstanding: list[Quantity]
+
+
+class AllocationRejected(
+    Event, type="inventory.allocation_rejected", version=1, subject="order/{order_id}"
+):
+    """An order asks for what can never be in stock here."""
+
+    order_id: UUID
+    reason: str
+
+
+class ShipmentStock(Event):
+    """What happened to the stock of one shipment."""
+
+    order_id: UUID
+    shipment_id: UUID
+    warehouse: str
+    lines: list[Quantity]
+
+
+class StockReleased(
+    ShipmentStock, type="inventory.stock_released", version=1, subject="order/{order_id}"
+):
+    """A reservation was given up; its units are available again."""
+
+
+class StockCommitted(
+    ShipmentStock, type="inventory.stock_committed", version=1, subject="order/{order_id}"
+):
+    """A shipment has left: its units are no longer on hand."""
+
+
+class StockReturned(
+    ShipmentStock, type="inventory.stock_returned", version=1, subject="order/{order_id}"
+):
+    """A shipment came back: its units are on hand again."""
+
+
+class StockReceived(
+    Event, type="inventory.stock_received", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """Goods came in. Both figures are those just after it."""
+
+    warehouse: str
+    sku: str
+    quantity: int
+    on_hand: int
+    reserved: int
+    reference: str
+
+
+class StockAdjusted(
+    Event, type="inventory.stock_adjusted", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """Stock on hand was corrected by ``delta``, for a stated reason."""
+
+    warehouse: str
+    sku: str
+    delta: int
+    on_hand: int
+    reserved: int
+    reason: str

@@ -1,0 +1,128 @@
+"""What the orders domain tells: its public contract."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from supplychain.events import Event, Payload, Sensitivity
+
+
+class Customer(Payload):
+    name: str
+    email: str
+    phone: str = ""
+
+
+class Address(Payload):
+    """Latitude and longitude in degrees, WGS 84."""
+
+    address: str
+    city: str
+    region: str = ""
+    postal_code: str
+    country: str
+    latitude: float
+    longitude: float
+
+
+class OrderLine(Payload):
+    sku: str
+    quantity: int
+    unit_price: Decimal
+
+
+class OrderEvent(Event):
+    """What every event of an order says."""
+
+    order_id: UUID
+    channel: str
+    external_id: str
+
+
+class OrderPlaced(OrderEvent, type="orders.order_placed", version=1, subject="order/{order_id}"):
+    """A channel placed an order; nothing is promised yet."""
+
+    sensitivity = Sensitivity.PERSONAL
+
+    customer: Customer
+    ship_to: Address
+    lines: list[OrderLine]
+    currency: str
+    total: Decimal
+    requested_from: datetime | None = None
+    requested_until: datetime | None = None
+    placed_at: datetime
+
+
+class OrderReserved(
+    OrderEvent, type="orders.order_reserved", version=1, subject="order/{order_id}"
+):
+    """Stock is reserved for every line."""
+
+    quantity: int
+    reserved: int
+
+
+class OrderPartiallyReserved(
+    OrderEvent, type="orders.order_partially_reserved", version=1, subject="order/{order_id}"
+):
+    """Stock is reserved for a part; the rest is on backorder."""
+
+    quantity: int
+    reserved: int
+
+
+class OrderBackordered(
+    OrderEvent, type="orders.order_backordered", version=1, subject="order/{order_id}"
+):
+    """Nothing is in stock; the whole order waits for a receipt."""
+
+    quantity: int
+
+
+class OrderPlanned(OrderEvent, type="orders.order_planned", version=1, subject="order/{order_id}"):
+    """Every shipment of the order stands in a route."""
+
+    eta: datetime | None = None
+
+
+class OrderDispatched(
+    OrderEvent, type="orders.order_dispatched", version=1, subject="order/{order_id}"
+):
+    """Every shipment of the order has left its depot."""
+
+
+class OrderDelivered(
+    OrderEvent, type="orders.order_delivered", version=1, subject="order/{order_id}"
+):
+    """Every shipment of the order has been handed over."""
+
+
+class OrderDeliveryFailed(
+    OrderEvent, type="orders.order_delivery_failed", version=1, subject="order/{order_id}"
+):
+    """A shipment could not be handed over; it is planned again or returned."""
+
+    reason: str
+
+
+class OrderReturned(
+    OrderEvent, type="orders.order_returned", version=1, subject="order/{order_id}"
+):
+    """What could not be delivered is back in its warehouse; the order ends here."""
+
+
+class OrderCancelled(
+    OrderEvent, type="orders.order_cancelled", version=1, subject="order/{order_id}"
+):
+    """The channel took the order back before it was dispatched."""
+
+    reason: str
+
+
+class OrderRejected(
+    OrderEvent, type="orders.order_rejected", version=1, subject="order/{order_id}"
+):
+    """The order can't be fulfilled at all."""
+
+    reason: str

@@ -1,0 +1,112 @@
+"""What the routing domain tells: its public contract."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from supplychain.events import Event
+
+
+class ShipmentEvent(Event):
+    """What every event of a shipment says."""
+
+    shipment_id: UUID
+    order_id: UUID
+
+
+class ShipmentPlanned(
+    ShipmentEvent, type="routing.shipment_planned", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment stands in a route; ``position`` counts the route's stops from 1."""
+
+    route_id: UUID
+    depot: str
+    vehicle: str
+    position: int
+    eta: datetime
+
+
+class ShipmentUnplannable(
+    ShipmentEvent, type="routing.shipment_unplannable", version=1, subject="shipment/{shipment_id}"
+):
+    """No route could take the shipment; it stays open and is tried again in the next plan."""
+
+    depot: str
+    reason: str
+
+
+class ShipmentDispatched(
+    ShipmentEvent, type="routing.shipment_dispatched", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment has left its depot."""
+
+    route_id: UUID
+    depot: str
+
+
+class StopDelivered(
+    ShipmentEvent, type="routing.stop_delivered", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment was handed over."""
+
+    route_id: UUID
+    delivered_at: datetime
+
+
+class StopFailed(
+    ShipmentEvent, type="routing.stop_failed", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment could not be handed over. ``final``: it goes back, else it is planned again."""
+
+    route_id: UUID
+    reason: str
+    attempt: int
+    final: bool
+
+
+class ShipmentCancelled(
+    ShipmentEvent, type="routing.shipment_cancelled", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment of a cancelled order has not left and never will: its stock is free."""
+
+
+class ShipmentReturned(
+    ShipmentEvent, type="routing.shipment_returned", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment is back at its depot."""
+
+    depot: str
+
+
+class RoutePlanned(Event, type="routing.route_planned", version=1, subject="route/{route_id}"):
+    """A route was planned; km, kg, m³, and stops in driving order."""
+
+    route_id: UUID
+    depot: str
+    day: date
+    vehicle: str
+    shipments: list[UUID]
+    distance_km: float
+    load_kg: float
+    load_m3: float
+    starts_at: datetime
+    ends_at: datetime
+
+
+class RouteDispatched(
+    Event, type="routing.route_dispatched", version=1, subject="route/{route_id}"
+):
+    """A route's vehicle has left; the route no longer changes."""
+
+    route_id: UUID
+    depot: str
+    vehicle: str
+    shipments: list[UUID]
+
+
+class RouteCompleted(Event, type="routing.route_completed", version=1, subject="route/{route_id}"):
+    """Every stop of the route has ended."""
+
+    route_id: UUID
+    depot: str
+    delivered: int
+    failed: int

@@ -1,0 +1,94 @@
+"""Promise: every refused request is answered with the fields and the reasons, in one shape::
+
+    {"errors": [{"field": "lines[2].quantity", "reason": "Must be at least 1."}]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from .errors import SupplyChainError
+
+
+class Conflict(APIException):
+    """The request doesn't fit what is already there; 409."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "This doesn't fit what is already there."
+    default_code = "conflict"
+
+
+class TooLarge(APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
+def answer_error(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler, with its answer brought into our shape."""
+    if isinstance(exc, RequestDataTooBig):
+        exc = TooLarge(_too_large())
+    if isinstance(exc, SupplyChainError):
+        exc = Conflict(str(exc))
+    response = exception_handler(exc, context)
+    if response is None:
+        return None
+    if isinstance(exc, ValidationError):
+        errors = list(flatten(exc.detail))
+    else:
+        field = "body" if isinstance(exc, ParseError | TooLarge) else None
+        errors = [{"field": field, "reason": _sentence(response.data)}]
+    response.data = {"errors": errors}
+    return response
+
+
+def flatten(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
+    """DRF's nested error detail as (field, reason) pairs: ``lines[2].quantity``."""
+    if isinstance(detail, dict):
+        for key, inner in detail.items():
+            yield from flatten(inner, _join(field, str(key)))
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, dict | list)
+            yield from flatten(inner, f"{field}[{index}]" if nested else field)
+    else:
+        yield {"field": field or "body", "reason": str(detail)}
+
+
+def _join(field: str, key: str) -> str:
+    if key == "non_field_errors":
+        return field
+    if key.isdigit():  # how DRF names the items of a list
+        return f"{field}[{key}]"
+    return f"{field}.{key}" if field else key
+
+
+def _sentence(data: Any) -> str:
+    return str(data["detail"]) if isinstance(data, dict) and "detail" in data else str(data)
+
+
+def _too_large() -> str:
+    return f"The body is longer than {settings.API_MAX_BODY:,} bytes; send it in parts."
+
+
+class BodyLimitMiddleware:
+    """Answers 413 to a body that is declared too long, before anything of it is read."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if request.path.startswith("/api/") and length.isdigit():
+            if int(length) > settings.API_MAX_BODY:
+                errors = [{"field": "body", "reason": _too_large()}]
+                return JsonResponse({"errors": errors}, status=413)
+        return self.get_response(request)

@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class EventsConfig(AppConfig):
+    name = "supplychain.events"
+    label = "events"
+    verbose_name = "Events"
+
+    def ready(self) -> None:
+        from . import outbox
+
+        autodiscover_modules("events")
+        autodiscover_modules("consumers")
+        outbox.connect()

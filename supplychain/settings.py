@@ -1,0 +1,233 @@
+"""All settings, from the environment (or a .env file); a bad value stops the start with a
+sentence that says which one and what it should be.
+
+Without DATABASE_URL and CELERY_BROKER_URL the system runs embedded: SQLite and an
+in-process broker, for trying out.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+T = TypeVar("T")
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+if not os.environ.get("SUPPLYCHAIN_NO_DOTENV"):
+    environ.Env.read_env(BASE_DIR / ".env")
+
+
+def _read(name: str, read: Callable[[], T], expected: str) -> T:
+    try:
+        return read()
+    except Exception as wrong:
+        raise ImproperlyConfigured(f"{name} must be {expected}; it is not: {wrong}") from wrong
+
+
+def _number(name: str, default: float, low: float, high: float) -> float:
+    value = _read(name, lambda: env.float(name, default), "a number")
+    if not low <= value <= high:
+        raise ImproperlyConfigured(f"{name} must be from {low} to {high}; it is {value}.")
+    return value
+
+
+DEBUG = _read("DEBUG", lambda: env.bool("DEBUG", False), "true or false")
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "memory://")
+if CELERY_BROKER_URL.partition("://")[0] not in {"memory", "amqp", "amqps", "pyamqp"}:
+    raise ImproperlyConfigured(
+        "CELERY_BROKER_URL must start with amqp:// or amqps:// (RabbitMQ), or be memory:// "
+        f"(embedded, one process); it starts with {CELERY_BROKER_URL.partition('://')[0]!r}."
+    )
+#: One process holds broker, workers and web: for trying out, see README.
+EMBEDDED = CELERY_BROKER_URL.startswith("memory")
+
+SECRET_KEY = env.str("SECRET_KEY", "")
+if not SECRET_KEY:
+    if not (EMBEDDED or DEBUG):
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. Make one with `python -c 'import secrets; "
+            "print(secrets.token_urlsafe(50))'` and put it into the environment or .env."
+        )
+    SECRET_KEY = secrets.token_urlsafe(50)
+
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+if env.bool("BEHIND_TLS_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "supplychain.events",
+    "orders",
+    "inventory",
+    "routing",
+    "notifications",
+    "audit",
+    "analytics",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "supplychain.events.context.CorrelationMiddleware",
+    "supplychain.api.BodyLimitMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "supplychain.urls"
+WSGI_APPLICATION = "supplychain.wsgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "supplychain" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": _read(
+        "DATABASE_URL",
+        lambda: env.db("DATABASE_URL", f"sqlite:///{BASE_DIR / 'supplychain.sqlite3'}"),
+        "a URL like postgres://user:password@host:5432/name",
+    )
+}
+_engine = str(DATABASES["default"].get("ENGINE", ""))
+if _engine.endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = {
+        # A transaction takes the write lock when it begins: it then can't fail half-way.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 60,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+elif _engine.endswith("postgresql"):
+    DATABASES["default"]["CONN_MAX_AGE"] = None
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5
+else:
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL or SQLite database.")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+LOGIN_URL = "admin:login"
+
+# --- REST API -----------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "supplychain.api.answer_error",
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Supply chain API",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+#: Bytes; a longer request body is answered with 413 before it is read.
+API_MAX_BODY = int(_number("API_MAX_BODY", 2_500_000, 1_000, 100_000_000))
+DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY
+
+# --- Celery -------------------------------------------------------------------------------
+# Queues, exchanges and bindings come from the consumers: supplychain/events/topology.py.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 200
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
+CELERY_WORKER_CONSUMER = "supplychain.events.worker:EventConsumer"
+#: Seconds that a worker gets to finish what it runs after SIGTERM.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"polling_interval": 0.01} if EMBEDDED else {"confirm_publish": True}
+)
+CELERY_TASK_SOFT_TIME_LIMIT = 120
+CELERY_TASK_TIME_LIMIT = 150
+CELERY_TIMEZONE = "UTC"
+
+# --- Events -------------------------------------------------------------------------------
+#: How long published outbox rows and inbox rows are kept. The inbox must remember longer
+#: than any message can wait in a queue or as a dead letter that somebody redrives.
+OUTBOX_RETENTION = timedelta(days=_number("OUTBOX_RETENTION_DAYS", 7, 0.01, 3650))
+INBOX_RETENTION = timedelta(days=_number("INBOX_RETENTION_DAYS", 90, 1, 3650))
+
+# --- Routing ------------------------------------------------------------------------------
+#: Seconds between two looks for depots that are due for planning.
+PLANNING_INTERVAL = _number("PLANNING_INTERVAL", 2.0, 0.1, 3600)
+#: A depot is planned when no shipment has arrived for `quiet` seconds, or when the oldest
+#: has waited for `patience` seconds: a burst gives a plan per depot, not per order.
+PLANNING_QUIET = _number("PLANNING_QUIET", 2.0, 0.0, 3600)
+PLANNING_PATIENCE = _number("PLANNING_PATIENCE", 30.0, 0.0, 86400)
+#: Seconds of search per depot, at most.
+PLANNING_SOLVE_SECONDS = _number("PLANNING_SOLVE_SECONDS", 5.0, 0.1, 600)
+
+# --- Notifications ------------------------------------------------------------------------
+_email = _read(
+    "EMAIL_URL",
+    lambda: env.email_url("EMAIL_URL", "consolemail://"),
+    "a URL like smtp://user:password@host:587 or consolemail:// or filemail:///folder",
+)
+vars().update(_email)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "orders@localhost")
+#: Seconds between two looks for notifications that are due.
+NOTIFICATION_INTERVAL = _number("NOTIFICATION_INTERVAL", 1.0, 0.1, 3600)
+
+# --- Logs ---------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+    raise ImproperlyConfigured(f"LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {LOG_LEVEL}.")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"}
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+}
