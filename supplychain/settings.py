@@ -170,6 +170,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY
 # Queues, exchanges and bindings come from the consumers: supplychain/events/topology.py.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_ROUTES = {f"{app}.*": {"queue": app} for app in ("routing", "notifications")}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_SERIALIZER = "json"
@@ -178,8 +179,6 @@ CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 200
 CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 CELERY_WORKER_CONSUMER = "supplychain.events.worker:EventConsumer"
-#: Seconds that a worker gets to finish what it runs after SIGTERM.
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -217,6 +216,21 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "orders@localhost")
 #: Seconds between two looks for notifications that are due.
 NOTIFICATION_INTERVAL = _number("NOTIFICATION_INTERVAL", 1.0, 0.1, 3600)
+
+# --- Periodic tasks -----------------------------------------------------------------------
+# A tick that nobody took before the next ones came is worth nothing, hence it expires.
+CELERY_BEAT_SCHEDULE = {
+    "plan due depots": {
+        "task": "routing.plan_due_depots",
+        "schedule": PLANNING_INTERVAL,
+        "options": {"expires": 2 * PLANNING_INTERVAL},
+    },
+    "send due notifications": {
+        "task": "notifications.send_due",
+        "schedule": NOTIFICATION_INTERVAL,
+        "options": {"expires": 2 * NOTIFICATION_INTERVAL},
+    },
+}
 
 # --- Logs ---------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()

@@ -8,8 +8,11 @@ class EventsConfig(AppConfig):
     verbose_name = "Events"
 
     def ready(self) -> None:
-        from . import outbox
+        from supplychain.celery import app
+
+        from . import outbox, topology
 
         autodiscover_modules("events")
         autodiscover_modules("consumers")
         outbox.connect()
+        app.conf.task_queues = topology.celery_queues()

@@ -16,9 +16,13 @@ from supplychain.errors import SupplyChainError
 
 from .envelope import Envelope, MalformedMessage, read_body
 from .handling import Message
-from .models import DeadLetter
+from .models import DeadLetter, OutboxEvent
 from .names import HOME_EXCHANGE
 from .wire import Outgoing, Wire, publish_or_raise
+
+
+#: The reason of an event that the relay could not publish.
+UNPUBLISHABLE = "unpublishable"
 
 
 class DeadLetterNotOpen(SupplyChainError):
@@ -118,6 +122,10 @@ def redrive(letter: DeadLetter, wire: Wire, *, by: str = "", note: str = "") -> 
     """
     with transaction.atomic():
         locked = _lock_open(letter)
+        if locked.reason == UNPUBLISHABLE:
+            _unpark(locked)
+            _resolve(locked, DeadLetter.State.REDRIVEN, by, note)
+            return
         headers = {k: v for k, v in locked.headers.items() if not k.startswith("dead_")}
         headers["retries"] = 0
         body = bytes(locked.body)
@@ -130,6 +138,12 @@ def discard(letter: DeadLetter, *, by: str = "", note: str = "") -> None:
     """Decide that a dead letter needs nothing more; the row stays. Raises DeadLetterNotOpen."""
     with transaction.atomic():
         _resolve(_lock_open(letter), DeadLetter.State.DISCARDED, by, note)
+
+
+def _unpark(letter: DeadLetter) -> None:
+    """An event that never got out goes by the relay again, to all its subscribers."""
+    parked = OutboxEvent.objects.filter(event_id=letter.event_id, parked_at__isnull=False)
+    parked.update(parked_at=None, not_before=None, attempts=0)
 
 
 def _lock_open(letter: DeadLetter) -> DeadLetter:

@@ -20,12 +20,26 @@ from typing import Any, TypeVar
 from django.db import InterfaceError, OperationalError, connection, transaction
 from pydantic import ValidationError
 
+from supplychain.errors import SupplyChainError
+
 from . import context, inbox
 from .base import Event
 from .consumers import Consumer, consumer_for
-from .envelope import MalformedMessage, read_body
+from .envelope import read_body
 from .names import DEAD_EXCHANGE, HOME_EXCHANGE
 from .wire import Outgoing, Wire, publish_or_raise
+
+class Unsubscribed(SupplyChainError):
+    """Nobody in this queue subscribed to this event type."""
+
+    permanent = True
+
+
+class KillsWorkers(SupplyChainError):
+    """Its handler never came to an end: each time, its worker process died."""
+
+    permanent = True
+
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -140,7 +154,7 @@ class _Job:
             return None
         if self.consumer is None:
             reason = f"Nobody subscribed to {event.event_type} in the queue {message.queue}."
-            self._bury(message, "unsubscribed", MalformedMessage(reason))
+            self._bury(message, "unsubscribed", Unsubscribed(reason))
             return None
         return _Opened(message, event)
 
@@ -161,9 +175,7 @@ class _Job:
         name, event_id = self.consumer.name, suspect.event.envelope.event_id
         starts = _patiently(lambda: inbox.start_suspect(name, event_id))
         if starts > MAX_SUSPECT_STARTS:
-            error = MalformedMessage(
-                f"Delivery {starts}: each of the {starts - 1} before ended with its worker."
-            )
+            error = KillsWorkers(f"{starts - 1} times its worker process died while handling it.")
             self._bury(suspect.message, "killed_worker", error)
         else:
             self._apply([suspect])

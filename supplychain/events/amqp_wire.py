@@ -1,0 +1,178 @@
+"""Promise: a message counts as published when the broker has confirmed it on all replicas,
+and waiting for that costs one round trip per batch, not one per message.
+
+py-amqp's own confirm mode waits after every message and takes any acknowledgement for it.
+Here each delivery tag is matched, messages are mandatory (unroutable ones come back), and a
+connection whose state is in doubt is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import amqp
+from amqp.exceptions import ChannelError, FrameSyntaxError
+from kombu import Connection
+
+from .names import delay_level, delay_name
+from .wire import BrokerUnavailable, Outgoing
+
+logger = logging.getLogger(__name__)
+
+#: Seconds until a batch without confirms counts as lost.
+CONFIRM_TIMEOUT = 30.0
+_UNENCODABLE = (FrameSyntaxError, ValueError, TypeError, struct.error, OverflowError)
+
+
+class AmqpWire:
+    """One connection and one channel in confirm mode; not for use by several threads."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+        self._channel: Any = None
+        self._last_tag = 0
+        self._waiting: dict[int, int] = {}  # delivery tag → index in the batch
+        self._refused: dict[int, str] = {}
+
+    def publish(self, messages: Sequence[Outgoing]) -> dict[int, str]:
+        self._waiting, self._refused = {}, {}
+        try:
+            self._open()
+            try:
+                self._send(list(enumerate(messages)))
+            except ChannelError:
+                # One message made the broker close the channel: which one? The rest of the
+                # batch goes singly, so that only the culprit is refused.
+                self._send_singly(messages)
+        except self._connection_errors() as lost:
+            self.close()
+            raise BrokerUnavailable(f"{type(lost).__name__}: {lost}") from lost
+        except BaseException:
+            self.close()
+            raise
+        return self._refused
+
+    def _send(self, messages: Sequence[tuple[int, Outgoing]]) -> None:
+        for index, message in messages:
+            try:
+                self._send_one(index, message)
+            except _UNENCODABLE as unencodable:
+                self._refused[index] = f"{type(unencodable).__name__}: {unencodable}"
+        self._await_confirms()
+
+    def _send_one(self, index: int, message: Outgoing) -> None:
+        properties: dict[str, Any] = {
+            "content_type": message.content_type,
+            "content_encoding": "utf-8" if isinstance(message.body, str) else "binary",
+            "delivery_mode": 2,
+            "message_id": str(index),
+            "correlation_id": str(message.headers.get("id") or ""),
+            "application_headers": message.headers,
+        }
+        exchange = message.exchange
+        if message.delay > 0:
+            level = delay_level(message.delay)
+            exchange = delay_name(level)
+            properties["expiration"] = str(int(min(message.delay, level) * 1000))
+        # The utf-8 encoding is named for JSON only; other bytes travel as they came.
+        if message.content_type == "application/json":
+            properties["content_encoding"] = "utf-8"
+        self._channel._basic_publish(
+            amqp.Message(message.body, **properties),
+            exchange=exchange,
+            routing_key=message.routing_key,
+            mandatory=True,
+        )
+        self._last_tag += 1
+        self._waiting[self._last_tag] = index
+
+    def _await_confirms(self) -> None:
+        assert self._connection is not None
+        deadline = time.monotonic() + CONFIRM_TIMEOUT
+        while self._waiting:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no confirm for {len(self._waiting)} messages")
+            self._connection.drain_events(timeout=left)
+
+    def _send_singly(self, messages: Sequence[Outgoing]) -> None:
+        unsure = sorted(self._waiting.values())
+        # What was not even sent before the channel closed is unsure as well.
+        settled = self._settled | set(self._refused)
+        unsure += [i for i in range(len(messages)) if i not in settled and i not in unsure]
+        for index in unsure:
+            self._waiting = {}
+            try:
+                self._open_channel()
+                self._send([(index, messages[index])])
+            except ChannelError as refused:
+                self._refused[index] = str(refused)
+        self._open_channel()
+
+    # --- connection -----------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._settled: set[int] = set()
+        if self._connection is not None and self._connection.connected and self._channel.is_open:
+            return
+        self.close()
+        # Its own options: confirm_publish would wait after every message.
+        self._connection = Connection(
+            self._url, transport_options={}, connect_timeout=5, heartbeat=0
+        )
+        self._connection.connect()
+        self._open_channel()
+
+    def _open_channel(self) -> None:
+        assert self._connection is not None
+        if self._channel is not None and self._channel.is_open:
+            return
+        self._channel = self._connection.channel()
+        self._channel.confirm_select()
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
+        self._channel.events["basic_return"].add(self._on_return)
+        self._last_tag = 0
+
+    def close(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is None:
+            return
+        try:
+            connection.close()
+        except Exception as failure:  # noqa: BLE001 - it is being given up, whatever its state
+            logger.debug("Closing the broker connection: %s", failure)
+
+    def _connection_errors(self) -> tuple[type[BaseException], ...]:
+        return (OSError, TimeoutError, *Connection(self._url).connection_errors, ChannelError)
+
+    # --- what the broker answers ----------------------------------------------------------
+
+    def _tags(self, delivery_tag: int, multiple: bool) -> list[int]:
+        if not multiple:
+            return [delivery_tag]
+        return [tag for tag in self._waiting if tag <= delivery_tag]
+
+    def _on_ack(self, delivery_tag: int, multiple: bool) -> None:
+        for tag in self._tags(delivery_tag, multiple):
+            index = self._waiting.pop(tag, None)
+            if index is not None:
+                self._settled.add(index)
+
+    def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
+        for tag in self._tags(delivery_tag, multiple):
+            index = self._waiting.pop(tag, None)
+            if index is not None:
+                self._refused[index] = "the broker answered with a nack"
+
+    def _on_return(self, error: Exception, exchange: str, key: str, message: Any) -> None:
+        """Comes before the message's ack."""
+        index = int(message.properties["message_id"])
+        self._refused[index] = (
+            f"no queue is bound to {exchange!r} for {key!r}; run `manage.py topology --declare`"
+        )

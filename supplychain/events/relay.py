@@ -1,0 +1,292 @@
+"""Promise: every committed event reaches the broker, at least once, in its aggregate's order;
+a relay or broker that dies loses nothing, and one event that can't be published holds up no
+other aggregate.
+
+A round claims pending rows (``FOR UPDATE SKIP LOCKED``: relays share the work without
+agreeing on anything), publishes them as one confirmed batch, marks them and commits. A relay
+that dies in between leaves the rows pending; what it had published arrives twice, and the
+inboxes absorb that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from . import deadletters, wakeup
+from .envelope import Envelope, task_body, task_headers
+from .handling import Message
+from .models import InboxEntry, OutboxEvent
+from .wire import BrokerUnavailable, Outgoing, Wire
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1000
+#: Seconds. After its last find the relay looks once more after LINGER, then waits for a
+#: notification, and looks every SLOW_POLL whatever happens.
+LINGER = 2 * wakeup.GAP
+SLOW_POLL = 1.0
+#: A refused event is tried this often, with growing pauses (seconds), then parked.
+PUBLISH_ATTEMPTS = 10
+PUBLISH_BASE, PUBLISH_CAP = 1.0, 60.0
+RECONNECT_CAP = 10.0
+TRIM_EVERY = 60.0
+TRIM_BATCH = 5000
+
+_PENDING = Q(published_at=None, parked_at=None)
+
+
+class Relay:
+    """One relay. ``run()`` returns after ``stop()``, with the round under way completed."""
+
+    def __init__(self, wire: Wire, *, batch: int = BATCH) -> None:
+        self._wire = wire
+        self._most = self._batch = batch
+        self._stop = threading.Event()
+        self._alarm_in, self._alarm_out = os.pipe()
+        self._next_trim = 0.0
+        self.published = 0
+
+    def stop(self) -> None:
+        """May be called from a signal handler or another thread."""
+        self._stop.set()
+        wakeup.local.set()
+        os.write(self._alarm_out, b"!")
+
+    def raise_if_stopped(self) -> None:
+        """For waits before run(): leave them when the relay is asked to end."""
+        if self._stop.is_set():
+            raise SystemExit(0)
+
+    def run(self) -> None:
+        waiter = _Waiter(self._alarm_in)
+        trouble = 0.0
+        try:
+            while not self._stop.is_set():
+                try:
+                    waiter.prepare()
+                    self._rounds(waiter)
+                    trouble = 0.0
+                except (BrokerUnavailable, OperationalError, InterfaceError) as failure:
+                    trouble = min(RECONNECT_CAP, trouble * 2 or 0.25)
+                    logger.warning("Waiting %.1f s: %s", trouble, str(failure).strip())
+                    connection.close()
+                    waiter.close()
+                    self._stop.wait(trouble)
+        finally:
+            waiter.close()
+            self._wire.close()
+            connection.close()
+
+    def _rounds(self, waiter: _Waiter) -> None:
+        """Rounds until the outbox is empty, then wait; returns now and then for a health check."""
+        lingered = False
+        while not self._stop.is_set():
+            if self.step():
+                lingered = False
+            elif not lingered:
+                lingered = True
+                self._stop.wait(LINGER)
+            else:
+                self._trim_sometimes()
+                waiter.wait(SLOW_POLL)
+                return
+
+    def step(self) -> int:
+        """One round; gives how many rows it dealt with. Raises BrokerUnavailable."""
+        try:
+            with transaction.atomic():
+                rows = claim(self._batch)
+                if rows:
+                    self._publish(rows)
+        except BrokerUnavailable:
+            # Should a single message be what breaks the connection, ever smaller batches
+            # corner it; its neighbours get through meanwhile.
+            self._batch = max(1, self._batch // 4)
+            if self._batch == 1:
+                self._blame_first()
+            raise
+        self._batch = min(self._most, self._batch * 2)
+        return len(rows)
+
+    def _publish(self, rows: Sequence[OutboxEvent]) -> None:
+        now = timezone.now()
+        messages, broken = _messages(rows)
+        refused = self._wire.publish(messages)
+        sent = [row for row in rows if row.pk not in broken]
+        failures = broken | {sent[index].pk: reason for index, reason in refused.items()}
+        done = [row.pk for row in rows if row.pk not in failures]
+        OutboxEvent.objects.filter(pk__in=done).update(published_at=now)
+        for row in rows:
+            if row.pk in failures:
+                _record_failure(row, failures[row.pk])
+        self.published += len(done)
+
+    def _blame_first(self) -> None:
+        """The connection broke while one lone event was being published: count it against it,
+        unless the broker is simply away."""
+        try:
+            self._wire.publish([])
+        except BrokerUnavailable:
+            return
+        with transaction.atomic():
+            for row in claim(1):
+                _record_failure(row, "the connection broke when this event was published")
+
+    def _trim_sometimes(self) -> None:
+        if time.monotonic() >= self._next_trim:
+            self._next_trim = time.monotonic() + TRIM_EVERY
+            trim()
+
+
+def claim(limit: int) -> list[OutboxEvent]:
+    """Lock up to ``limit`` publishable rows, oldest first, in the caller's transaction.
+
+    A row waits as long as an earlier row of its subject is pending elsewhere: locked by
+    another relay, or held back after a failure. That keeps each aggregate's order.
+    """
+    ready = OutboxEvent.objects.filter(_PENDING).order_by("pk")
+    ready = ready.filter(Q(not_before=None) | Q(not_before__lte=timezone.now()))
+    held = OutboxEvent.objects.filter(_PENDING, not_before__gt=timezone.now())
+    if stuck := set(held.values_list("subject", flat=True)[:1000]):
+        ready = ready.exclude(subject__in=stuck)
+    if connection.features.has_select_for_update_skip_locked:
+        ready = ready.select_for_update(skip_locked=True)
+    rows = list(ready[:limit])
+    if not rows:
+        return []
+    mine = {row.pk for row in rows}
+    earlier: dict[str, int] = defaultdict(lambda: rows[-1].pk + 1)
+    others = OutboxEvent.objects.filter(
+        _PENDING, pk__lt=rows[-1].pk, subject__in={row.subject for row in rows}
+    ).exclude(pk__in=mine)
+    for subject, pk in others.values_list("subject", "pk"):
+        earlier[subject] = min(earlier[subject], pk)
+    return [row for row in rows if row.pk < earlier[row.subject]]
+
+
+def _messages(rows: Sequence[OutboxEvent]) -> tuple[list[Outgoing], dict[int, str]]:
+    """The messages to send, and the rows of which none can be made (row id → reason)."""
+    messages, broken = [], {}
+    for row in rows:
+        try:
+            messages.append(message_of(row))
+        except ValueError as unreadable:
+            broken[row.pk] = f"the stored envelope is damaged: {unreadable}"
+    return messages, broken
+
+
+def message_of(row: OutboxEvent) -> Outgoing:
+    """The wire form of an outbox row; raises ValueError when its envelope is damaged."""
+    envelope = Envelope.model_validate_json(row.envelope)
+    return Outgoing(
+        exchange=row.producer,
+        routing_key=row.event_type,
+        body=task_body(row.envelope),
+        headers=task_headers(envelope),
+    )
+
+
+def _record_failure(row: OutboxEvent, reason: str) -> None:
+    row.attempts += 1
+    row.last_error = reason
+    if row.attempts >= PUBLISH_ATTEMPTS:
+        _park(row)
+    else:
+        pause = min(PUBLISH_CAP, PUBLISH_BASE * 2.0 ** (row.attempts - 1))
+        row.not_before = timezone.now() + timedelta(seconds=pause)
+        logger.warning("%s refused (%s), again in %.0f s", row, reason, pause)
+    row.save(update_fields=["attempts", "last_error", "not_before", "parked_at"])
+
+
+def _park(row: OutboxEvent) -> None:
+    """Give up on publishing; the event becomes a dead letter and lets its successors pass."""
+    logger.error("%s could not be published in %d attempts: parked", row, row.attempts)
+    row.parked_at = timezone.now()
+    headers = {
+        "task": row.event_type,
+        "event_id": str(row.event_id),
+        "dead_reason": deadletters.UNPUBLISHABLE,
+        "dead_queue": row.producer,
+        "dead_consumer": "relay",
+        "dead_message": row.last_error,
+        "dead_attempts": row.attempts,
+    }
+    deadletters.ingest(Message(row.producer, task_body(row.envelope).encode(), headers))
+
+
+def trim() -> int:
+    """Delete published outbox rows and inbox rows past their retention, in small batches."""
+    now = timezone.now()
+    old_events = OutboxEvent.objects.filter(published_at__lt=now - settings.OUTBOX_RETENTION)
+    old_entries = InboxEntry.objects.filter(handled_at__lt=now - settings.INBOX_RETENTION)
+    return _delete_slowly(old_events) + _delete_slowly(old_entries)
+
+
+def _delete_slowly(rows: Any) -> int:
+    """Small transactions, so that a clean-up of millions locks and bloats nothing for long."""
+    total = 0
+    while True:
+        batch = list(rows.order_by("pk").values_list("pk", flat=True)[:TRIM_BATCH])
+        if batch:
+            total += rows.model.objects.filter(pk__in=batch).delete()[0]
+        if len(batch) < TRIM_BATCH:
+            return total
+
+
+def backlog() -> dict[str, Any]:
+    """How much waits, and for how many seconds the oldest has."""
+    pending = OutboxEvent.objects.filter(_PENDING)
+    oldest = pending.order_by("pk").values_list("created_at", flat=True).first()
+    return {
+        "pending": pending.count(),
+        "held_back": pending.filter(not_before__gt=timezone.now()).count(),
+        "parked": OutboxEvent.objects.filter(parked_at__isnull=False).count(),
+        "oldest_seconds": (timezone.now() - oldest).total_seconds() if oldest else 0.0,
+    }
+
+
+class _Waiter:
+    """Waits for a commit: LISTEN on PostgreSQL, an Event within one process else."""
+
+    def __init__(self, alarm: int) -> None:
+        self._alarm = alarm
+        self._listening: Any = None
+
+    def prepare(self) -> None:
+        """Listen before the first look, so that no commit falls between look and wait."""
+        if connection.vendor != "postgresql":
+            return
+        connection.ensure_connection()
+        if self._listening is not connection.connection:
+            with connection.cursor() as cursor:
+                cursor.execute(f"LISTEN {wakeup.CHANNEL}")
+            self._listening = connection.connection
+
+    def wait(self, seconds: float) -> None:
+        if self._listening is None:
+            wakeup.local.wait(seconds)
+            wakeup.local.clear()
+            return
+        raw = self._listening
+        raw.poll()
+        if not raw.notifies:
+            readable, _, _ = select.select([raw, self._alarm], [], [], seconds)
+            if raw in readable:
+                raw.poll()
+        raw.notifies.clear()
+
+    def close(self) -> None:
+        self._listening = None

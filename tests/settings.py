@@ -1,0 +1,10 @@
+"""The project's settings plus the lab: an app whose consumers fail, hang and die on order."""
+
+from supplychain.settings import *  # noqa: F403
+from supplychain.settings import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.lab"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# No beat runs in the tests of the machinery; what they run they start themselves.
+CELERY_BEAT_SCHEDULE: dict[str, object] = {}
