@@ -37,7 +37,7 @@ def _number(name: str, default: float, low: float, high: float) -> float:
 
 
 DEBUG = _read("DEBUG", lambda: env.bool("DEBUG", False), "true or false")
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "memory://")
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "memory://localhost/")
 if CELERY_BROKER_URL.partition("://")[0] not in {"memory", "amqp", "amqps", "pyamqp"}:
     raise ImproperlyConfigured(
         "CELERY_BROKER_URL must start with amqp:// or amqps:// (RabbitMQ), or be memory:// "

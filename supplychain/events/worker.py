@@ -141,8 +141,11 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
             self._take(queue, message, {"decode_error": str(exc)})
 
     def _queue_of(self, message: KombuMessage) -> str | None:
-        tag = message.delivery_info.get("consumer_tag")
+        """Which of our queues a message came from; None for a queue that isn't ours."""
         active: dict[str, str] = self.task_consumer._active_tags if self.task_consumer else {}
+        tag = message.delivery_info.get("consumer_tag")
+        if tag is None and len(active) == 1:  # the in-process transport doesn't say
+            tag = next(iter(active.values()))
         return next((q for q, t in active.items() if t == tag and q in self._queues), None)
 
     def _take(self, queue: str, message: KombuMessage, headers: dict[str, Any]) -> None:
