@@ -19,7 +19,7 @@ from amqp.exceptions import ChannelError, FrameSyntaxError
 from kombu import Connection
 
 from .names import delay_level, delay_name
-from .wire import BrokerUnavailable, Outgoing
+from .wire import HELD_BACK, BrokerUnavailable, Outgoing
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +38,12 @@ class AmqpWire:
         self._last_tag = 0
         self._waiting: dict[int, int] = {}  # delivery tag → index in the batch
         self._refused: dict[int, str] = {}
+        self._settled: set[int] = set()  # confirmed indexes
+        self._stuck: set[str] = set()  # orders that must not go on
 
     def publish(self, messages: Sequence[Outgoing]) -> dict[int, str]:
         self._waiting, self._refused = {}, {}
+        self._settled, self._stuck = set(), set()
         try:
             self._open()
             try:
@@ -59,11 +62,18 @@ class AmqpWire:
 
     def _send(self, messages: Sequence[tuple[int, Outgoing]]) -> None:
         for index, message in messages:
+            if message.order and message.order in self._stuck:
+                self._refused[index] = HELD_BACK
+                continue
             try:
                 self._send_one(index, message)
             except _UNENCODABLE as unencodable:
-                self._refused[index] = f"{type(unencodable).__name__}: {unencodable}"
+                self._refuse(index, message, f"{type(unencodable).__name__}: {unencodable}")
         self._await_confirms()
+
+    def _refuse(self, index: int, message: Outgoing, reason: str) -> None:
+        self._refused[index] = reason
+        self._stuck.add(message.order)
 
     def _send_one(self, index: int, message: Outgoing) -> None:
         properties: dict[str, Any] = {
@@ -101,6 +111,7 @@ class AmqpWire:
             self._connection.drain_events(timeout=left)
 
     def _send_singly(self, messages: Sequence[Outgoing]) -> None:
+        self._open_channel()
         unsure = sorted(self._waiting.values())
         # What was not even sent before the channel closed is unsure as well.
         settled = self._settled | set(self._refused)
@@ -108,16 +119,14 @@ class AmqpWire:
         for index in unsure:
             self._waiting = {}
             try:
-                self._open_channel()
                 self._send([(index, messages[index])])
             except ChannelError as refused:
-                self._refused[index] = str(refused)
-        self._open_channel()
+                self._refuse(index, messages[index], str(refused))
+                self._open_channel()
 
     # --- connection -----------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._settled: set[int] = set()
         if self._connection is not None and self._connection.connected and self._channel.is_open:
             return
         self.close()
@@ -129,9 +138,9 @@ class AmqpWire:
         self._open_channel()
 
     def _open_channel(self) -> None:
+        """A new one always: py-amqp revives a channel that the broker closed, but without
+        its confirm mode."""
         assert self._connection is not None
-        if self._channel is not None and self._channel.is_open:
-            return
         self._channel = self._connection.channel()
         self._channel.confirm_select()
         self._channel.events["basic_ack"].add(self._on_ack)

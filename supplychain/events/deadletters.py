@@ -109,7 +109,9 @@ def _broker_message(headers: dict[str, Any]) -> str:
 
 
 def _fingerprint(message: Message, facts: dict[str, Any]) -> str:
-    identity = facts["event_id"] or hashlib.sha256(message.body).hexdigest()
+    """By the body, which a retry or redrive never changes: two messages that claim one event
+    id but say different things are both kept."""
+    identity = hashlib.sha256(message.body).hexdigest()
     key = f"{facts['queue']}\n{facts['consumer']}\n{identity}"
     return hashlib.sha256(key.encode()).hexdigest()
 

@@ -29,7 +29,7 @@ from . import deadletters, wakeup
 from .envelope import Envelope, task_body, task_headers
 from .handling import Message
 from .models import InboxEntry, OutboxEvent
-from .wire import BrokerUnavailable, Outgoing, Wire
+from .wire import HELD_BACK, BrokerUnavailable, Outgoing, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Relay:
         done = [row.pk for row in rows if row.pk not in failures]
         OutboxEvent.objects.filter(pk__in=done).update(published_at=now)
         for row in rows:
-            if row.pk in failures:
+            if failures.get(row.pk, HELD_BACK) != HELD_BACK:
                 _record_failure(row, failures[row.pk])
         self.published += len(done)
 
@@ -179,12 +179,16 @@ def claim(limit: int) -> list[OutboxEvent]:
 
 def _messages(rows: Sequence[OutboxEvent]) -> tuple[list[Outgoing], dict[int, str]]:
     """The messages to send, and the rows of which none can be made (row id → reason)."""
-    messages, broken = [], {}
+    messages, broken, stuck = [], {}, set()
     for row in rows:
+        if row.subject in stuck:
+            broken[row.pk] = HELD_BACK
+            continue
         try:
             messages.append(message_of(row))
         except ValueError as unreadable:
             broken[row.pk] = f"the stored envelope is damaged: {unreadable}"
+            stuck.add(row.subject)
     return messages, broken
 
 
@@ -196,6 +200,7 @@ def message_of(row: OutboxEvent) -> Outgoing:
         routing_key=row.event_type,
         body=task_body(row.envelope),
         headers=task_headers(envelope),
+        order=row.subject,
     )
 
 

@@ -13,10 +13,17 @@ class BrokerUnavailable(SupplyChainError):
     """The message broker can't be reached. Is it running, and is CELERY_BROKER_URL right?"""
 
 
+#: The "reason" of a message that was not sent because one before it, of its order, was refused.
+HELD_BACK = "held back behind a refused predecessor"
+
+
 @dataclass(frozen=True)
 class Outgoing:
-    """A message to publish. ``delay`` is in seconds, spent in the broker, and then the message
-    goes to the queue named by ``routing_key`` only."""
+    """A message to publish.
+
+    ``delay`` is in seconds, spent in the broker, and then the message goes to the queue named
+    by ``routing_key`` only. Messages of one ``order`` don't overtake one that can't be sent.
+    """
 
     exchange: str
     routing_key: str
@@ -24,6 +31,7 @@ class Outgoing:
     headers: dict[str, Any] = field(default_factory=dict)
     content_type: str = "application/json"
     delay: float = 0.0
+    order: str = ""
 
 
 class Wire(Protocol):
