@@ -1,5 +1,10 @@
-"""URLs of the orders API."""
+from django.urls import path
 
-from django.urls import URLPattern
+from . import views
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("orders/", views.OrderList.as_view(), name="orders"),
+    path("orders/bulk/", views.OrderBulk.as_view(), name="orders-bulk"),
+    path("orders/<uuid:pk>/", views.OrderDetail.as_view(), name="order"),
+    path("orders/<uuid:pk>/cancel/", views.OrderCancel.as_view(), name="order-cancel"),
+]

@@ -5,18 +5,68 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from .errors import SupplyChainError
+
+
+class StrictJSONParser(JSONParser):
+    """JSON whose nesting can't exhaust the interpreter."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+
+
+class StrictInteger(serializers.IntegerField):
+    """Takes a JSON integer and nothing that merely looks like one: "5", 5.0 and true are wrong."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            raise serializers.ValidationError("A whole JSON number is required.")
+        return int(super().to_internal_value(data))
+
+
+class StrictFloat(serializers.FloatField):
+    """Takes a finite JSON number."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if not isinstance(data, int | float) or isinstance(data, bool):
+            raise serializers.ValidationError("A JSON number is required.")
+        if not math.isfinite(data):
+            raise serializers.ValidationError("A finite number is required.")
+        return float(super().to_internal_value(data))
+
+
+class StrictText(serializers.CharField):
+    """Takes a JSON string, without the space around it."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("A JSON string is required.")
+        return str(super().to_internal_value(data))
+
+
+class RecentFirst(CursorPagination):
+    """Cursor pages: stable while new rows come in, and as quick on the last page as on the first."""
+
+    page_size = 50
+    max_page_size = 500
+    page_size_query_param = "page_size"
 
 
 class Conflict(APIException):

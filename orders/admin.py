@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline
+
+from . import services
+from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, StatusChange
+
+
+class Lines(ReadOnlyInline):
+    model = OrderLine
+    show_change_link = False
+
+
+class Shipments(ReadOnlyInline):
+    model = OrderShipment
+    fields = ["shipment_id", "state", "warehouse", "quantity", "eta"]
+    show_change_link = False
+
+
+class History(ReadOnlyInline):
+    model = StatusChange
+    fields = ["status", "at", "reason", "cause"]
+    show_change_link = False
+    verbose_name_plural = "history"
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnlyAdmin):
+    list_display = [
+        "external_id",
+        "channel",
+        "status",
+        "customer_name",
+        "city",
+        "quantity",
+        "reserved_quantity",
+        "total",
+        "currency",
+        "placed_at",
+    ]
+    list_filter = ["status", "channel", "placed_at", "country"]
+    search_fields = ["external_id", "customer_email", "customer_name", "=correlation_id", "=id"]
+    date_hierarchy = "placed_at"
+    list_select_related = ["channel"]
+    inlines = [Lines, Shipments, History]
+    actions = ["cancel"]
+
+    @admin.action(description="Cancel selected orders", permissions=["view"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        if not request.user.has_perm("orders.change_order"):
+            self.message_user(request, "You may not change orders.", messages.ERROR)
+            return
+        done = 0
+        for order in queryset:
+            try:
+                by = request.user.get_username()
+                services.cancel_order(order_id=order.pk, reason="by staff", by=by)
+                done += 1
+            except services.OrderNotCancellable as refusal:
+                self.message_user(request, f"{order.external_id}: {refusal}", messages.WARNING)
+        self.message_user(request, f"{done} orders cancelled.")
+
+
+@admin.register(Channel)
+class ChannelAdmin(admin.ModelAdmin[Channel]):
+    list_display = ["code", "name", "user", "active"]
+    list_filter = ["active"]
+    search_fields = ["code", "name"]
+    autocomplete_fields = ["user"]
+
+
+@admin.register(CatalogueItem)
+class CatalogueItemAdmin(ReadOnlyAdmin):
+    list_display = ["sku", "name", "active"]
+    list_filter = ["active"]
+    search_fields = ["sku", "name"]

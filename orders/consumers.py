@@ -1,0 +1,48 @@
+"""What orders does when other domains tell something."""
+
+from typing import Any
+
+from inventory.events import (
+    AllocationRejected,
+    BackorderFilled,
+    ProductChanged,
+    StockReserved,
+    StockShort,
+)
+from routing.events import (
+    ShipmentCancelled,
+    ShipmentDispatched,
+    ShipmentPlanned,
+    ShipmentReturned,
+    StopDelivered,
+    StopFailed,
+)
+from supplychain.events import Retry, consumer
+
+from . import saga, services
+
+
+@consumer(ProductChanged, queue="orders", batch=200)
+def keep_catalogue(events: list[ProductChanged]) -> None:
+    """Keep the copy of the catalogue that orders are checked against."""
+    services.keep_catalogue(changes=events)
+
+
+@consumer(
+    StockReserved,
+    BackorderFilled,
+    StockShort,
+    AllocationRejected,
+    ShipmentPlanned,
+    ShipmentDispatched,
+    StopDelivered,
+    StopFailed,
+    ShipmentReturned,
+    ShipmentCancelled,
+    queue="orders",
+    batch=100,
+    retry=Retry(attempts=8, base=1.0),
+)
+def advance_orders(events: list[Any]) -> None:
+    """Move orders on by what happened to their stock and shipments."""
+    saga.advance(events=events)

@@ -1,0 +1,220 @@
+"""Promise: what inventory and routing tell moves orders on, in any order of arrival, in a
+number of statements that doesn't grow with the number of events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from inventory.events import AllocationEvent, AllocationRejected, StockShort
+from routing.events import (
+    ShipmentCancelled,
+    ShipmentDispatched,
+    ShipmentPlanned,
+    ShipmentReturned,
+    StopDelivered,
+    StopFailed,
+)
+from supplychain.errors import SupplyChainError
+from supplychain.events import Event
+from supplychain.events.outbox import Emission, emit_all
+
+from . import events as tell
+from .lifecycle import FINAL, TRANSITIONS, derive, path
+from .models import Order, OrderShipment, Status, StatusChange
+
+S = OrderShipment.State
+
+
+class UnknownOrder(SupplyChainError):
+    """An event speaks of an order that is not here (yet)."""
+
+
+@dataclass
+class _Journey:
+    """An order with its shipments while a batch of events is applied to it."""
+
+    order: Order
+    shipments: dict[UUID, OrderShipment] = field(default_factory=dict)
+    touched: set[UUID] = field(default_factory=set)
+    steps: list[StatusChange] = field(default_factory=list)
+    emissions: list[Emission] = field(default_factory=list)
+
+    def shipment(self, shipment_id: UUID) -> OrderShipment:
+        self.touched.add(shipment_id)
+        if shipment_id not in self.shipments:
+            self.shipments[shipment_id] = OrderShipment(shipment_id=shipment_id, order=self.order)
+        return self.shipments[shipment_id]
+
+
+@transaction.atomic
+def advance(*, events: Sequence[Any]) -> None:
+    """Apply the events, whatever their order; raises UnknownOrder."""
+    journeys = _load({event.order_id for event in events})
+    for event in events:
+        journey = journeys[event.order_id]
+        _FACTS[type(event)](journey, event)
+        _move(journey, event)
+    _save(list(journeys.values()))
+
+
+def _load(order_ids: set[UUID]) -> dict[UUID, _Journey]:
+    """The orders, locked in primary-key order (the only place where orders are locked in bulk)."""
+    rows = (
+        Order.objects.select_for_update(of=("self",))
+        .select_related("channel")
+        .filter(pk__in=order_ids)
+        .order_by("pk")
+    )
+    journeys = {order.pk: _Journey(order) for order in rows}
+    if missing := order_ids - set(journeys):
+        raise UnknownOrder(f"Orders not known here: {', '.join(map(str, sorted(missing)))}")
+    for shipment in OrderShipment.objects.filter(order_id__in=order_ids):
+        journeys[shipment.order_id].shipments[shipment.pk] = shipment
+    return journeys
+
+
+def _save(journeys: list[_Journey]) -> None:
+    Order.objects.bulk_update(
+        [j.order for j in journeys],
+        ["status", "reserved_quantity", "outstanding_quantity"]
+        + ["allocation_sequence", "event_sequence", "updated_at"],
+    )
+    OrderShipment.objects.bulk_create(
+        [j.shipments[pk] for j in journeys for pk in sorted(j.touched)],
+        update_conflicts=True,
+        unique_fields=["shipment_id"],
+        update_fields=["state", "quantity", "warehouse", "eta", "sequence"],
+    )
+    StatusChange.objects.bulk_create([step for j in journeys for step in j.steps])
+    emit_all([emission for j in journeys for emission in j.emissions])
+
+
+# --- facts: what each event says of an order and its shipments ----------------------------
+
+
+def _allocated(journey: _Journey, event: AllocationEvent) -> None:
+    for reserved in event.shipments:
+        shipment = journey.shipment(reserved.shipment_id)
+        shipment.quantity = sum(line.quantity for line in reserved.lines)
+        shipment.warehouse = reserved.warehouse
+    known = [s.quantity for s in journey.shipments.values() if s.quantity]
+    journey.order.reserved_quantity = sum(known)
+    _outstanding(journey, event, sum(line.quantity for line in event.outstanding))
+
+
+def _short(journey: _Journey, event: StockShort) -> None:
+    _outstanding(journey, event, sum(line.quantity for line in event.outstanding))
+
+
+def _outstanding(journey: _Journey, event: Event, quantity: int) -> None:
+    if event.envelope.sequence > journey.order.allocation_sequence:
+        journey.order.allocation_sequence = event.envelope.sequence
+        journey.order.outstanding_quantity = quantity
+
+
+def _rejected(journey: _Journey, event: AllocationRejected) -> None:
+    _step(journey, Status.REJECTED, event, event.reason)
+
+
+def _shipment_is(state: str) -> Callable[[_Journey, Any], None]:
+    def apply(journey: _Journey, event: Any) -> None:
+        shipment = journey.shipment(event.shipment_id)
+        if event.envelope.sequence > shipment.sequence:
+            shipment.sequence = event.envelope.sequence
+            shipment.state = state
+            shipment.eta = getattr(event, "eta", None) or shipment.eta
+
+    return apply
+
+
+_FACTS: dict[type[Event], Callable[[_Journey, Any], None]] = defaultdict(
+    lambda: _allocated,
+    {
+        StockShort: _short,
+        AllocationRejected: _rejected,
+        ShipmentPlanned: _shipment_is(S.PLANNED),
+        ShipmentDispatched: _shipment_is(S.DISPATCHED),
+        StopDelivered: _shipment_is(S.DELIVERED),
+        StopFailed: _shipment_is(S.FAILED),
+        ShipmentReturned: _shipment_is(S.RETURNED),
+        ShipmentCancelled: _shipment_is(S.CANCELLED),
+    },
+)
+
+
+# --- steps: how an order gets to where the facts put it ------------------------------------
+
+
+def _move(journey: _Journey, cause: Event) -> None:
+    order = journey.order
+    if order.status in FINAL:
+        return
+    target = derive(
+        reserved=order.reserved_quantity,
+        outstanding=order.outstanding_quantity,
+        states=[shipment.state for shipment in journey.shipments.values()],
+    )
+    for status in path(order.status, target):
+        _step(journey, status, cause, getattr(cause, "reason", ""))
+
+
+def _step(journey: _Journey, status: str, cause: Event, reason: str = "") -> None:
+    order = journey.order
+    if status not in TRANSITIONS[order.status]:
+        return
+    order.status = status
+    order.updated_at = now = timezone.now()
+    journey.steps.append(
+        StatusChange(
+            order=order,
+            status=status,
+            at=now,
+            reason=reason[:300],
+            cause=cause.envelope.event_id,
+        )
+    )
+    event = _event(journey, status, reason)
+    journey.emissions.append(Emission(event, order, order.advance(), cause=cause))
+
+
+def _event(journey: _Journey, status: str, reason: str) -> Event:
+    order = journey.order
+    base: dict[str, Any] = {
+        "order_id": order.pk,
+        "channel": order.channel.code,
+        "external_id": order.external_id,
+    }
+    amounts = {"quantity": order.quantity, "reserved": order.reserved_quantity}
+    match status:
+        case Status.RESERVED:
+            return tell.OrderReserved(**base, **amounts)
+        case Status.PARTIALLY_RESERVED:
+            return tell.OrderPartiallyReserved(**base, **amounts)
+        case Status.BACKORDERED:
+            return tell.OrderBackordered(**base, quantity=order.quantity)
+        case Status.PLANNED:
+            return tell.OrderPlanned(**base, eta=_last_eta(journey))
+        case Status.DELIVERY_FAILED:
+            return tell.OrderDeliveryFailed(**base, reason=reason or "not delivered")
+        case Status.REJECTED:
+            return tell.OrderRejected(**base, reason=reason)
+    return _PLAIN[status](**base)
+
+
+_PLAIN: dict[str, type[tell.OrderEvent]] = {
+    Status.DISPATCHED: tell.OrderDispatched,
+    Status.DELIVERED: tell.OrderDelivered,
+    Status.RETURNED: tell.OrderReturned,
+}
+
+
+def _last_eta(journey: _Journey) -> datetime | None:
+    return max((s.eta for s in journey.shipments.values() if s.eta), default=None)

@@ -1,0 +1,26 @@
+"""Reads of the orders domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import QuerySet
+
+from .models import CatalogueItem, Channel, Order
+
+
+def orders_visible_to(channel: Channel | None) -> QuerySet[Order]:
+    """A channel's own orders; None is staff, who see all."""
+    orders = Order.objects.select_related("channel")
+    return orders.filter(channel=channel) if channel else orders
+
+
+def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
+    return orders.prefetch_related("lines", "shipments", "history")
+
+
+def unorderable(skus: Iterable[str]) -> set[str]:
+    """Which of these SKUs the catalogue doesn't offer."""
+    wanted = set(skus)
+    active = CatalogueItem.objects.filter(sku__in=wanted, active=True)
+    return wanted - set(active.values_list("sku", flat=True))

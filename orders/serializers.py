@@ -1,0 +1,157 @@
+"""What a channel may send, and what it gets to see."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from rest_framework import serializers
+
+from supplychain.api import StrictFloat, StrictInteger, StrictText
+
+from .models import Order, OrderLine, OrderShipment, StatusChange
+
+MAX_LINES = 500
+MAX_QUANTITY = 1_000_000
+
+
+class CustomerIn(serializers.Serializer[Any]):
+    name = StrictText(max_length=120)
+    email = serializers.EmailField(max_length=254)
+    phone = StrictText(max_length=40, required=False, allow_blank=True)
+
+
+class AddressIn(serializers.Serializer[Any]):
+    address = StrictText(max_length=200)
+    city = StrictText(max_length=100)
+    region = StrictText(max_length=100, required=False, allow_blank=True)
+    postal_code = StrictText(max_length=20)
+    country = serializers.RegexField(
+        r"^[A-Z]{2}$", error_messages={"invalid": "Two capital letters (ISO 3166), like BR."}
+    )
+    latitude = StrictFloat(min_value=-90, max_value=90)
+    longitude = StrictFloat(min_value=-180, max_value=180)
+
+
+class LineIn(serializers.Serializer[Any]):
+    sku = StrictText(max_length=64)
+    quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
+    unit_price = serializers.DecimalField(
+        max_digits=12, decimal_places=2, min_value=0, coerce_to_string=False
+    )
+
+    def validate_sku(self, sku: str) -> str:
+        if sku in self.context["unorderable"]:
+            raise serializers.ValidationError(f"The catalogue has no active product {sku!r}.")
+        return sku
+
+
+class OrderIn(serializers.Serializer[Any]):
+    """``context["unorderable"]``: the SKUs in the request that the catalogue doesn't offer."""
+
+    external_id = StrictText(max_length=80)
+    customer = CustomerIn()
+    ship_to = AddressIn()
+    lines = LineIn(many=True, allow_empty=False, max_length=MAX_LINES)
+    currency = serializers.RegexField(
+        r"^[A-Z]{3}$", error_messages={"invalid": "Three capital letters (ISO 4217), like BRL."}
+    )
+    requested_from = serializers.DateTimeField(required=False, allow_null=True)
+    requested_until = serializers.DateTimeField(required=False, allow_null=True)
+
+    def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        seen: dict[str, int] = {}
+        errors: list[dict[str, Any]] = [{} for _ in lines]
+        for index, line in enumerate(lines):
+            first = seen.setdefault(line["sku"], index)
+            if first != index:
+                errors[index] = {"sku": [f"Already in lines[{first}]; put it into one line."]}
+        if any(errors):
+            raise serializers.ValidationError(errors)
+        return lines
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        start: datetime | None = attrs.get("requested_from")
+        end: datetime | None = attrs.get("requested_until")
+        if start and end and end <= start:
+            raise serializers.ValidationError(
+                {"requested_until": "Must be later than requested_from."}
+            )
+        return attrs
+
+
+class CancelIn(serializers.Serializer[Any]):
+    reason = StrictText(max_length=200, required=False, allow_blank=True, default="")
+
+
+class LineOut(serializers.ModelSerializer[OrderLine]):
+    class Meta:
+        model = OrderLine
+        fields = ["sku", "quantity", "unit_price"]
+
+
+class ShipmentOut(serializers.ModelSerializer[OrderShipment]):
+    class Meta:
+        model = OrderShipment
+        fields = ["shipment_id", "state", "warehouse", "quantity", "eta"]
+
+
+class StepOut(serializers.ModelSerializer[StatusChange]):
+    class Meta:
+        model = StatusChange
+        fields = ["status", "at", "reason"]
+
+
+class OrderOut(serializers.ModelSerializer[Order]):
+    """An order in a list."""
+
+    channel = serializers.SlugRelatedField("code", read_only=True)  # type: ignore[var-annotated]
+
+    class Meta:
+        model = Order
+        fields = [
+            "id",
+            "channel",
+            "external_id",
+            "status",
+            "currency",
+            "total",
+            "quantity",
+            "reserved_quantity",
+            "placed_at",
+            "updated_at",
+        ]
+
+
+class OrderDetailOut(OrderOut):
+    """An order with all that is known of it."""
+
+    customer = serializers.SerializerMethodField()
+    ship_to = serializers.SerializerMethodField()
+    lines = LineOut(many=True)
+    shipments = ShipmentOut(many=True)
+    history = StepOut(many=True)
+
+    class Meta(OrderOut.Meta):
+        fields = [
+            *OrderOut.Meta.fields,
+            "correlation_id",
+            "customer",
+            "ship_to",
+            "requested_from",
+            "requested_until",
+            "lines",
+            "shipments",
+            "history",
+        ]
+
+    def get_customer(self, order: Order) -> dict[str, str]:
+        return {
+            "name": order.customer_name,
+            "email": order.customer_email,
+            "phone": order.customer_phone,
+        }
+
+    def get_ship_to(self, order: Order) -> dict[str, Any]:
+        names = ["address", "city", "region", "postal_code", "country", "latitude", "longitude"]
+        return {name: getattr(order, name) for name in names}

@@ -1,0 +1,237 @@
+"""Promise: an order is placed once per external id, and a channel's word is kept or refused in
+the same transaction that tells the others of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from inventory.events import ProductChanged
+from supplychain.errors import SupplyChainError
+from supplychain.events import context
+from supplychain.events.outbox import Emission, emit_all
+
+from . import events as tell
+from .lifecycle import CANCELLABLE
+from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, Status, StatusChange
+
+
+class ExternalIdTaken(SupplyChainError):
+    """Another order with this external_id is there already, and it says something else."""
+
+    permanent = True
+
+
+class OrderNotCancellable(SupplyChainError):
+    """The order can no longer be cancelled."""
+
+    permanent = True
+
+
+_HAS_LEFT = [OrderShipment.State.DISPATCHED, OrderShipment.State.DELIVERED]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What became of a placed order: the row, and whether this call made it."""
+
+    order: Order
+    created: bool
+
+
+def place_order(*, channel: Channel, body: Mapping[str, Any], correlation_id: str) -> Placement:
+    """Place one order; raises ExternalIdTaken. ``body`` is what the API's serializer validated."""
+    [outcome] = place_orders(channel=channel, bodies=[body], correlation_ids=[correlation_id])
+    if isinstance(outcome, ExternalIdTaken):
+        raise outcome
+    return outcome
+
+
+def place_orders(
+    *, channel: Channel, bodies: Sequence[Mapping[str, Any]], correlation_ids: Sequence[str]
+) -> list[Placement | ExternalIdTaken]:
+    """Place many orders at once; an order that was there before is found, not doubled.
+
+    Several calls with the same external ids at once are settled by the unique constraint:
+    one makes the order, the others find it.
+    """
+    for attempt in range(3):
+        try:
+            with transaction.atomic():
+                return _place(channel, bodies, correlation_ids)
+        except IntegrityError:
+            if attempt == 2:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _place(
+    channel: Channel, bodies: Sequence[Mapping[str, Any]], correlation_ids: Sequence[str]
+) -> list[Placement | ExternalIdTaken]:
+    wanted = [body["external_id"] for body in bodies]
+    found = Order.objects.filter(channel=channel, external_id__in=wanted)
+    known = {order.external_id: order for order in found}
+    created: dict[str, Order] = {}
+    lines: list[OrderLine] = []
+    emissions: list[Emission] = []
+    outcomes: list[Placement | ExternalIdTaken] = []
+    for body, correlation_id in zip(bodies, correlation_ids, strict=True):
+        order = known.get(body["external_id"])
+        if order is None:
+            order = _new_order(channel, body, correlation_id)
+            known[order.external_id] = created[order.external_id] = order
+            lines += _new_lines(order, body)
+            emissions.append(_placed(order, body))
+            outcomes.append(Placement(order, created=True))
+        else:
+            outcomes.append(_existing(order, body))
+    _store(list(created.values()), lines)
+    emit_all(emissions)
+    return outcomes
+
+
+def _existing(order: Order, body: Mapping[str, Any]) -> Placement | ExternalIdTaken:
+    if order.body_digest == _digest(body):
+        return Placement(order, created=False)
+    return ExternalIdTaken(f"external_id {order.external_id!r} is taken by another order.")
+
+
+def _store(orders: list[Order], lines: list[OrderLine]) -> None:
+    Order.objects.bulk_create(orders, batch_size=500)
+    OrderLine.objects.bulk_create(lines, batch_size=1000)
+    StatusChange.objects.bulk_create(
+        [StatusChange(order=o, status=Status.PLACED, at=o.placed_at) for o in orders]
+    )
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    """Of the meaning, not of the spelling: key order and spaces don't matter."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _new_order(channel: Channel, body: Mapping[str, Any], correlation_id: str) -> Order:
+    customer, ship_to = body["customer"], body["ship_to"]
+    return Order(
+        event_sequence=1,
+        channel=channel,
+        external_id=body["external_id"],
+        body_digest=_digest(body),
+        customer_name=customer["name"],
+        customer_email=customer["email"],
+        customer_phone=customer.get("phone", ""),
+        address=ship_to["address"],
+        city=ship_to["city"],
+        region=ship_to.get("region", ""),
+        postal_code=ship_to["postal_code"],
+        country=ship_to["country"],
+        latitude=ship_to["latitude"],
+        longitude=ship_to["longitude"],
+        currency=body["currency"],
+        total=sum((line["unit_price"] * line["quantity"] for line in body["lines"]), Decimal(0)),
+        requested_from=body.get("requested_from"),
+        requested_until=body.get("requested_until"),
+        quantity=sum(line["quantity"] for line in body["lines"]),
+        correlation_id=correlation_id,
+        placed_at=timezone.now(),
+    )
+
+
+def _new_lines(order: Order, body: Mapping[str, Any]) -> list[OrderLine]:
+    return [
+        OrderLine(
+            order=order,
+            position=position,
+            sku=line["sku"],
+            quantity=line["quantity"],
+            unit_price=line["unit_price"],
+        )
+        for position, line in enumerate(body["lines"], start=1)
+    ]
+
+
+def _placed(order: Order, body: Mapping[str, Any]) -> Emission:
+    event = tell.OrderPlaced(
+        order_id=order.pk,
+        channel=order.channel.code,
+        external_id=order.external_id,
+        customer=tell.Customer(**body["customer"]),
+        ship_to=tell.Address(**body["ship_to"]),
+        lines=[tell.OrderLine(**line) for line in body["lines"]],
+        currency=order.currency,
+        total=order.total,
+        requested_from=order.requested_from,
+        requested_until=order.requested_until,
+        placed_at=order.placed_at,
+    )
+    return Emission(event, order, sequence=1, correlation_id=order.correlation_id)
+
+
+@transaction.atomic
+def cancel_order(*, order_id: UUID, reason: str, by: str) -> Order:
+    """Take an order back; again is no error. Raises OrderNotCancellable, Order.DoesNotExist."""
+    order = Order.objects.select_for_update(of=("self",)).select_related("channel").get(pk=order_id)
+    if order.status == Status.CANCELLED:
+        return order
+    if order.status not in CANCELLABLE:
+        raise OrderNotCancellable(
+            f"The order is {order.get_status_display().lower()} and can no longer be cancelled."
+        )
+    if order.shipments.filter(state__in=_HAS_LEFT).exists():
+        raise OrderNotCancellable("A part of the order has left; it can't be cancelled any more.")
+    order.status = Status.CANCELLED
+    sequence = order.advance()
+    order.save(update_fields=["status", "event_sequence", "updated_at"])
+    note = f"{reason} ({by})" if reason else f"by {by}"
+    StatusChange.objects.create(
+        order=order, status=Status.CANCELLED, at=timezone.now(), reason=note[:300]
+    )
+    event = tell.OrderCancelled(
+        order_id=order.pk,
+        channel=order.channel.code,
+        external_id=order.external_id,
+        reason=reason,
+    )
+    emit_all([Emission(event, order, sequence, correlation_id=order.correlation_id)])
+    return order
+
+
+@transaction.atomic
+def keep_catalogue(*, changes: Sequence[ProductChanged]) -> None:
+    """Take over what inventory says of its products; an older word never beats a newer one."""
+    latest: dict[str, ProductChanged] = {}
+    for change in sorted(changes, key=lambda c: c.envelope.sequence):
+        latest[change.sku] = change
+    known = dict(
+        CatalogueItem.objects.select_for_update()
+        .filter(sku__in=latest)
+        .order_by("pk")
+        .values_list("sku", "sequence")
+    )
+    CatalogueItem.objects.bulk_create(
+        [
+            CatalogueItem(
+                sku=sku, name=c.name, active=c.active, sequence=c.envelope.sequence
+            )
+            for sku, c in sorted(latest.items())
+            if c.envelope.sequence > known.get(sku, 0)
+        ],
+        update_conflicts=True,
+        unique_fields=["sku"],
+        update_fields=["name", "active", "sequence"],
+    )
+
+
+def journey_ids(count: int) -> list[str]:
+    """A correlation id per order: the request's own for a single one, new ones for a bulk."""
+    inherited = context.current().correlation_id
+    if count == 1 and inherited:
+        return [inherited]
+    return [str(context.new_id()) for _ in range(count)]

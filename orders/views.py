@@ -1,0 +1,108 @@
+"""The orders API."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.generics import ListAPIView, RetrieveAPIView, get_object_or_404
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from supplychain.api import RecentFirst
+
+from . import selectors, services
+from .intake import MAX_BULK, Result, accept
+from .models import Channel, Order, Status
+from .serializers import CancelIn, OrderDetailOut, OrderIn, OrderOut
+
+
+def channel_of(request: Request) -> Channel:
+    """The channel behind the request's credential; 403 when there is none."""
+    channel: Channel | None = getattr(request.user, "channel", None)
+    if channel is None or not channel.active:
+        raise PermissionDenied("This credential belongs to no active channel.")
+    return channel
+
+
+def visible_to(request: Request) -> QuerySet[Order]:
+    """Staff see every order, a channel its own."""
+    if request.user.is_staff:
+        return selectors.orders_visible_to(None)
+    return selectors.orders_visible_to(channel_of(request))
+
+
+class RecentOrders(RecentFirst):
+    ordering = "-placed_at"
+
+
+class OrderList(ListAPIView[Order]):
+    serializer_class = OrderOut
+    pagination_class = RecentOrders
+
+    def get_queryset(self) -> QuerySet[Order]:
+        orders = visible_to(self.request)
+        if status := self.request.query_params.get("status"):
+            if status not in Status.values:
+                raise ValidationError({"status": f"One of {', '.join(Status.values)}."})
+            orders = orders.filter(status=status)
+        if code := self.request.query_params.get("channel"):
+            orders = orders.filter(channel__code=code)
+        return orders
+
+    def post(self, request: Request) -> Response:
+        """Place an order: 201, or 200 when the same order was placed before."""
+        [result] = accept(channel=channel_of(request), bodies=[request.data])
+        if result.order is None:
+            code = 409 if result.status == "conflict" else 400
+            return Response({"errors": result.errors}, status=code)
+        [order] = selectors.with_details(Order.objects.filter(pk=result.order.pk))
+        created = result.status == "created"
+        return Response(OrderDetailOut(order).data, status=201 if created else 200)
+
+
+class OrderBulk(APIView):
+    serializer_class = OrderIn
+
+    def post(self, request: Request) -> Response:
+        """Place up to 500 orders; each item is answered on its own."""
+        channel = channel_of(request)
+        data: Any = request.data
+        bodies = data.get("orders") if isinstance(data, dict) else None
+        if not isinstance(bodies, list) or not 1 <= len(bodies) <= MAX_BULK:
+            raise ValidationError({"orders": f"A list of 1 to {MAX_BULK} orders is required."})
+        results = accept(channel=channel, bodies=bodies)
+        return Response({"results": [_bulk_item(i, r) for i, r in enumerate(results)]})
+
+
+def _bulk_item(index: int, result: Result) -> dict[str, Any]:
+    return {
+        "index": index,
+        "status": result.status,
+        "id": str(result.order.pk) if result.order else None,
+        "errors": result.errors,
+    }
+
+
+class OrderDetail(RetrieveAPIView[Order]):
+    serializer_class = OrderDetailOut
+
+    def get_queryset(self) -> QuerySet[Order]:
+        return selectors.with_details(visible_to(self.request))
+
+
+class OrderCancel(APIView):
+    serializer_class = CancelIn
+
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Take an order back before anything of it has left; 409 when it is too late."""
+        order = get_object_or_404(visible_to(request), pk=pk)
+        body = CancelIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        reason = body.validated_data["reason"]
+        services.cancel_order(order_id=order.pk, reason=reason, by=request.user.get_username())
+        [changed] = selectors.with_details(Order.objects.filter(pk=order.pk))
+        return Response(OrderDetailOut(changed).data)
