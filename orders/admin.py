@@ -66,7 +66,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Channel)
-class ChannelAdmin(admin.ModelAdmin[Channel]):
+class ChannelAdmin(admin.ModelAdmin):
     list_display = ["code", "name", "user", "active"]
     list_filter = ["active"]
     search_fields = ["code", "name"]
