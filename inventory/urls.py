@@ -1,5 +1,9 @@
-"""URLs of the inventory API."""
+from django.urls import path
 
-from django.urls import URLPattern
+from . import views
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("stock/", views.StockList.as_view(), name="stock"),
+    path("warehouses/", views.WarehouseList.as_view(), name="warehouses"),
+    path("receipts/", views.Receipts.as_view(), name="receipts"),
+]

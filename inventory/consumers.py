@@ -1,0 +1,40 @@
+"""What inventory does when other domains tell something."""
+
+from orders.events import OrderCancelled, OrderPlaced
+from routing.events import ShipmentCancelled, ShipmentDispatched, ShipmentReturned
+from supplychain.events import Retry, consumer
+
+from . import allocating, settling
+
+
+@consumer(OrderPlaced, queue="inventory", batch=100)
+def reserve_stock(events: list[OrderPlaced]) -> None:
+    """Reserve stock across warehouses, put on backorder what is short."""
+    allocating.reserve_orders(placed=events)
+
+
+@consumer(OrderCancelled, queue="inventory", batch=100)
+def cancel_allocation(events: list[OrderCancelled]) -> None:
+    """Reserve nothing more for a cancelled order."""
+    allocating.cancel_allocations(
+        order_ids=[event.order_id for event in events],
+        correlation_ids=[event.envelope.correlation_id for event in events],
+    )
+
+
+@consumer(ShipmentCancelled, queue="inventory", batch=100)
+def release_stock(events: list[ShipmentCancelled]) -> None:
+    """Free the stock of a shipment that will never leave."""
+    settling.release_shipments(events=events)
+
+
+@consumer(ShipmentDispatched, queue="inventory", batch=100)
+def commit_stock(events: list[ShipmentDispatched]) -> None:
+    """Book out the stock of a shipment that has left."""
+    settling.commit_shipments(events=events)
+
+
+@consumer(ShipmentReturned, queue="inventory", batch=100, retry=Retry(attempts=8))
+def take_back_stock(events: list[ShipmentReturned]) -> None:
+    """Book in the stock of a shipment that came back."""
+    settling.return_shipments(events=events)

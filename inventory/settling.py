@@ -1,0 +1,135 @@
+"""Promise: when a shipment leaves, stays or comes back, its units are counted once: out of
+reserved, out of on hand, or back in, with the ledger telling the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from supplychain.errors import SupplyChainError
+from supplychain.events.outbox import Emission, emit_all
+
+from . import events as tell
+from . import locks
+from .allocating import fill_backorders
+from .models import Reservation, StockLevel, StockMovement
+
+R = Reservation.State
+
+
+class UnknownShipment(SupplyChainError):
+    """An event speaks of a shipment that has no reservation here."""
+
+
+@transaction.atomic
+def release_shipments(*, events: Sequence[Any]) -> None:
+    """Shipments that will never leave: their units are available again, first for backorders."""
+    settled = _Settlement(events, expected=R.HELD, becomes=R.RELEASED)
+    for row in settled.rows:
+        settled.level(row).reserved -= row.quantity
+    settled.save(tell.StockReleased)
+    fill_backorders(product_ids=settled.product_ids())
+
+
+@transaction.atomic
+def commit_shipments(*, events: Sequence[Any]) -> None:
+    """Shipments that have left: their units are no longer on hand."""
+    settled = _Settlement(events, expected=R.HELD, becomes=R.COMMITTED)
+    for row in settled.rows:
+        level = settled.level(row)
+        level.reserved -= row.quantity
+        level.on_hand -= row.quantity
+    settled.write_ledger(StockMovement.Reason.DISPATCH, -1)
+    settled.save(tell.StockCommitted)
+
+
+@transaction.atomic
+def return_shipments(*, events: Sequence[Any]) -> None:
+    """Shipments that came back: their units are on hand again, first for backorders.
+
+    Raises SupplyChainError when one has not left by what is known here: its return overtook
+    its dispatch and is tried again.
+    """
+    settled = _Settlement(events, expected=R.COMMITTED, becomes=R.RETURNED)
+    if any(row.state == R.HELD for row in settled.others):
+        raise SupplyChainError("A shipment came back of which it is not yet known that it left.")
+    for row in settled.rows:
+        settled.level(row).on_hand += row.quantity
+    settled.write_ledger(StockMovement.Reason.RETURN, +1)
+    settled.save(tell.StockReturned)
+    fill_backorders(product_ids=settled.product_ids())
+
+
+class _Settlement:
+    """The reservations of some shipments, locked with their levels, on the way to a new state.
+
+    Those not in the expected state are left alone: they were settled before.
+    """
+
+    def __init__(self, events: Sequence[Any], *, expected: str, becomes: str) -> None:
+        self._cause = {event.shipment_id: event for event in events}
+        self._becomes = becomes
+        locks.allocations(event.order_id for event in events)
+        found = Reservation.objects.filter(shipment_id__in=self._cause).order_by("pk")
+        self._levels = _lock_levels(found.values_list("level_id", flat=True))
+        # Read under the locks: what another transaction settled meanwhile is seen as settled.
+        every = list(found)
+        if missing := set(self._cause) - {row.shipment_id for row in every}:
+            raise UnknownShipment(f"No reservation for {', '.join(map(str, sorted(missing)))}.")
+        self.rows = [row for row in every if row.state == expected]
+        self.others = [row for row in every if row.state != expected]
+
+    def level(self, row: Reservation) -> StockLevel:
+        return self._levels[row.level_id]
+
+    def product_ids(self) -> set[int]:
+        return {self.level(row).product_id for row in self.rows}
+
+    def write_ledger(self, reason: str, sign: int) -> None:
+        StockMovement.objects.bulk_create(
+            StockMovement(
+                level=self.level(row),
+                delta=sign * row.quantity,
+                reason=reason,
+                reference=str(row.shipment_id),
+                correlation_id=self._cause[row.shipment_id].envelope.correlation_id,
+            )
+            for row in self.rows
+        )
+
+    def save(self, kind: type[tell.ShipmentStock]) -> None:
+        touched = {row.level_id: self.level(row) for row in self.rows}
+        StockLevel.objects.bulk_update(touched.values(), ["on_hand", "reserved"])
+        ids = [row.pk for row in self.rows]
+        Reservation.objects.filter(pk__in=ids).update(state=self._becomes)
+        by_shipment: dict[UUID, list[Reservation]] = defaultdict(list)
+        for row in self.rows:
+            by_shipment[row.shipment_id].append(row)
+        allocations = locks.allocations(row.allocation_id for row in self.rows)
+        emit_all(
+            [
+                Emission(
+                    self._tell(kind, rows), allocations[rows[0].allocation_id], cause=self._cause[pk]
+                )
+                for pk, rows in by_shipment.items()
+            ]
+        )
+
+    def _tell(self, kind: type[tell.ShipmentStock], rows: list[Reservation]) -> tell.ShipmentStock:
+        lines = [
+            tell.Quantity(sku=self.level(row).product.sku, quantity=row.quantity) for row in rows
+        ]
+        return kind(
+            order_id=rows[0].allocation_id,
+            shipment_id=rows[0].shipment_id,
+            warehouse=self.level(rows[0]).warehouse.code,
+            lines=lines,
+        )
+
+
+def _lock_levels(ids: Iterable[int]) -> dict[int, StockLevel]:
+    return {level.pk: level for level in locks.levels(ids)}

@@ -1,0 +1,54 @@
+"""The inventory API, for staff and authorised systems."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from rest_framework.generics import ListAPIView
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from supplychain.api import RecentFirst
+
+from . import selectors, services
+from .models import StockLevel, Warehouse
+from .serializers import ReceiptIn, StockOut, WarehouseOut
+
+
+class ByKey(RecentFirst):
+    ordering = "pk"
+
+
+class StockList(ListAPIView[StockLevel]):
+    permission_classes = [IsAdminUser]
+    serializer_class = StockOut
+    pagination_class = ByKey
+
+    def get_queryset(self) -> QuerySet[StockLevel]:
+        query = self.request.query_params
+        return selectors.stock(query.get("sku", ""), query.get("warehouse", ""))
+
+
+class WarehouseList(ListAPIView[Warehouse]):
+    permission_classes = [IsAdminUser]
+    serializer_class = WarehouseOut
+    pagination_class = ByKey
+    queryset = Warehouse.objects.all()
+
+
+class Receipts(APIView):
+    permission_classes = [IsAdminUser]
+    serializer_class = ReceiptIn
+
+    def post(self, request: Request) -> Response:
+        """Book goods in: 201; the same reference again books nothing: 200."""
+        body = ReceiptIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        booked = services.receive_stock(
+            warehouse=body.validated_data["warehouse"],
+            lines=body.validated_data["lines"],
+            reference=body.validated_data["reference"],
+            actor=request.user.get_username(),
+        )
+        return Response({"lines_booked": booked}, status=201 if booked else 200)
