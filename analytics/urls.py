@@ -1,5 +1,5 @@
-"""URLs of the analytics API."""
+from django.urls import path
 
-from django.urls import URLPattern
+from . import views
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [path("analytics/summary/", views.Summary.as_view(), name="analytics-summary")]

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from django.db import models
+
+
+class OrderFact(models.Model):
+    """What the events have told of one order; any field may come before any other."""
+
+    order_id = models.UUIDField(primary_key=True)
+    channel = models.CharField(max_length=40, blank=True)
+    status = models.CharField(max_length=20, blank=True, db_index=True)
+    status_sequence = models.PositiveBigIntegerField(default=0)
+    quantity = models.PositiveBigIntegerField(null=True)
+    first_reserved = models.PositiveBigIntegerField(
+        null=True, help_text="units that the first allocation reserved"
+    )
+    placed_at = models.DateTimeField(null=True, db_index=True)
+    allocated_at = models.DateTimeField(null=True)
+    reserved_at = models.DateTimeField(null=True)
+    planned_at = models.DateTimeField(null=True)
+    dispatched_at = models.DateTimeField(null=True)
+    delivered_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.order_id} {self.status}"
+
+
+class EventCount(models.Model):
+    """How many events of a type there were in an hour (UTC)."""
+
+    event_type = models.CharField(max_length=120)
+    hour = models.DateTimeField()
+    count = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event_type", "hour"], name="event_count_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.hour:%Y-%m-%d %H}h: {self.count}"
