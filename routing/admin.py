@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline
+
+from . import driving, planning
+from .models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
+
+
+class Vehicles(admin.TabularInline):
+    model = Vehicle
+    extra = 0
+
+
+@admin.register(Depot)
+class DepotAdmin(admin.ModelAdmin):
+    list_display = ["code", "name", "latitude", "longitude", "active"]
+    list_filter = ["active"]
+    search_fields = ["code", "name"]
+    readonly_fields = ["code", "name", "latitude", "longitude", "active", "sequence"]
+    inlines = [Vehicles]
+    actions = ["plan_now"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # depots come from inventory's warehouses
+
+    def has_delete_permission(self, request: HttpRequest, obj: Depot | None = None) -> bool:
+        return False
+
+    @admin.action(description="Plan now", permissions=["change"])
+    def plan_now(self, request: HttpRequest, queryset: QuerySet[Depot]) -> None:
+        for depot in queryset:
+            run = planning.plan_depot(depot=depot)
+            if run is None:
+                self.message_user(request, f"{depot}: a run is under way.", messages.WARNING)
+            elif run.error:
+                self.message_user(request, f"{depot}: {run.error}", messages.ERROR)
+            else:
+                text = f"{depot}: {run.planned} planned, {run.unplanned} not."
+                self.message_user(request, text)
+
+
+@admin.register(Shipment)
+class ShipmentAdmin(ReadOnlyAdmin):
+    list_display = [
+        "shipment_id",
+        "depot",
+        "state",
+        "customer",
+        "address",
+        "weight_kg",
+        "volume_m3",
+        "recalled",
+        "unplannable_reason",
+        "ready_at",
+    ]
+    list_filter = ["state", "depot", "recalled"]
+    search_fields = ["=shipment_id", "=order_id", "customer", "=correlation_id"]
+    list_select_related = ["depot"]
+
+
+class Stops(ReadOnlyInline):
+    model = Stop
+    fields = ["position", "shipment", "eta", "state", "ended_at", "reason"]
+    show_change_link = False
+
+
+@admin.register(Route)
+class RouteAdmin(ReadOnlyAdmin):
+    list_display = ["day", "depot", "vehicle", "state", "stop_count", "distance_km", "load_kg",
+                    "starts_at", "ends_at"]
+    list_filter = ["state", "depot", "day"]
+    search_fields = ["=id", "vehicle__name"]
+    list_select_related = ["depot", "vehicle__depot"]
+    date_hierarchy = "day"
+    inlines = [Stops]
+    actions = ["dispatch_routes"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        return super().get_queryset(request).prefetch_related("stops")
+
+    @admin.display(description="stops")
+    def stop_count(self, route: Route) -> int:
+        return len(route.stops.all())
+
+    @admin.action(description="Dispatch selected routes", permissions=["view"])
+    def dispatch_routes(self, request: HttpRequest, queryset: QuerySet[Route]) -> None:
+        if not request.user.has_perm("routing.change_route"):
+            self.message_user(request, "You may not dispatch routes.", messages.ERROR)
+            return
+        done = 0
+        for route in queryset:
+            try:
+                driving.dispatch_route(route_id=route.pk)
+                done += 1
+            except driving.RouteNotPlanned as refusal:
+                self.message_user(request, f"{route}: {refusal}", messages.WARNING)
+        self.message_user(request, f"{done} routes dispatched.")
+
+
+@admin.register(PlanRun)
+class PlanRunAdmin(ReadOnlyAdmin):
+    list_display = ["started_at", "depot", "state", "shipments", "planned", "unplanned",
+                    "solver_seconds", "error"]
+    list_filter = ["state", "depot"]

@@ -1,0 +1,202 @@
+"""Promise: a dispatched route is frozen, and each of its stops ends once: handed over, or
+failed with a reason and then planned again or brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from supplychain.errors import SupplyChainError
+from supplychain.events.outbox import Emission, emit_all
+
+from . import events as tell
+from .models import Route, Shipment, Stop
+from .services import S, lock_shipments
+
+#: After this many failed deliveries a shipment goes back.
+MAX_ATTEMPTS = 2
+
+
+class RouteNotPlanned(SupplyChainError):
+    """Only a planned route can be dispatched."""
+
+    permanent = True
+
+
+class StopNotPending(SupplyChainError):
+    """Only a pending stop of a dispatched route can be ended."""
+
+    permanent = True
+
+
+class ShipmentRecalled(SupplyChainError):
+    """The order was cancelled: do not hand it over, bring it back."""
+
+    permanent = True
+
+
+@transaction.atomic
+def dispatch_route(*, route_id: UUID) -> Route:
+    """The vehicle leaves; raises RouteNotPlanned. A route with no stop left is just closed."""
+    route = _lock_route(route_id)
+    if route.state != Route.State.PLANNED:
+        raise RouteNotPlanned(f"The route is {route.state}; only a planned one can be dispatched.")
+    pending = route.stops.filter(state=Stop.State.PENDING).values_list("shipment_id", flat=True)
+    # Locked, and read again: a cancellation may have come in between.
+    shipments = [s for s in lock_shipments(pending).values() if s.state == S.PLANNED]
+    emissions = []
+    for shipment in shipments:
+        shipment.state = S.DISPATCHED
+        told = tell.ShipmentDispatched(
+            shipment_id=shipment.pk,
+            order_id=shipment.order_id,
+            route_id=route.pk,
+            depot=route.depot.code,
+        )
+        emissions.append(_of(shipment, told))
+    Shipment.objects.bulk_update(shipments, ["state", "event_sequence"], batch_size=500)
+    if shipments:
+        _move(route, Route.State.DISPATCHED)
+        ids = [shipment.pk for shipment in shipments]
+        left = tell.RouteDispatched(
+            route_id=route.pk, depot=route.depot.code, vehicle=route.vehicle.name, shipments=ids
+        )
+        emissions.append(Emission(left, route))
+    else:
+        _move(route, Route.State.COMPLETED)
+    emit_all(emissions)
+    return route
+
+
+@transaction.atomic
+def deliver_stop(*, stop_id: UUID) -> Stop:
+    """Handed over; raises StopNotPending, ShipmentRecalled."""
+    stop, route = _lock_stop(stop_id)
+    _Round(route).end([stop], {}).close()
+    return stop
+
+
+@transaction.atomic
+def fail_stop(*, stop_id: UUID, reason: str) -> Stop:
+    """Not handed over; raises StopNotPending."""
+    stop, route = _lock_stop(stop_id)
+    _Round(route).end([stop], {stop.shipment_id: reason}).close()
+    return stop
+
+
+@transaction.atomic
+def complete_route(*, route_id: UUID, failures: Mapping[UUID, str] | None = None) -> Route:
+    """End all pending stops at once, as a driver's day: handed over, but for ``failures``
+    (shipment id → reason). A recalled shipment counts as failed. Raises RouteNotPlanned."""
+    route = _lock_route(route_id)
+    if route.state != Route.State.DISPATCHED:
+        raise RouteNotPlanned(f"The route is {route.state}, it is not on its way.")
+    stops = list(route.stops.filter(state=Stop.State.PENDING))
+    recalled = Shipment.objects.filter(stops__in=stops, recalled=True)
+    failing = dict(failures or {})
+    failing |= {pk: "recalled" for pk in recalled.values_list("pk", flat=True)}
+    _Round(route).end(stops, failing).close()
+    return route
+
+
+def _lock_route(route_id: UUID) -> Route:
+    rows = Route.objects.select_for_update(of=("self",)).select_related("depot", "vehicle")
+    return rows.get(pk=route_id)
+
+
+def _lock_stop(stop_id: UUID) -> tuple[Stop, Route]:
+    """The stop under its route's lock, which is always taken first."""
+    route = _lock_route(Stop.objects.values_list("route_id", flat=True).get(pk=stop_id))
+    stop = Stop.objects.get(pk=stop_id)
+    if route.state != Route.State.DISPATCHED or stop.state != Stop.State.PENDING:
+        raise StopNotPending(f"The stop is {stop.state} and its route {route.state}.")
+    return stop, route
+
+
+def _move(route: Route, state: str) -> None:
+    route.state = state
+    route.save(update_fields=["state"])
+
+
+def _of(shipment: Shipment, told: tell.ShipmentEvent) -> Emission:
+    journey = shipment.correlation_id
+    return Emission(told, shipment, shipment.advance(), correlation_id=journey)
+
+
+@dataclass
+class _Round:
+    """Stops of one route that end together."""
+
+    route: Route
+    emissions: list[Emission] = field(default_factory=list)
+
+    def end(self, stops: list[Stop], failing: Mapping[UUID, str]) -> _Round:
+        now = timezone.now()
+        shipments = lock_shipments(stop.shipment_id for stop in stops)
+        for stop in stops:
+            shipment = shipments[stop.shipment_id]
+            stop.ended_at = now
+            if shipment.pk in failing:
+                self._fail(stop, shipment, failing[shipment.pk])
+            else:
+                self._deliver(stop, shipment)
+        Stop.objects.bulk_update(stops, ["state", "ended_at", "reason"], batch_size=500)
+        Shipment.objects.bulk_update(
+            shipments.values(),
+            ["state", "attempts", "ready_at", "event_sequence"],
+            batch_size=500,
+        )
+        return self
+
+    def _deliver(self, stop: Stop, shipment: Shipment) -> None:
+        if shipment.recalled:
+            raise ShipmentRecalled
+        stop.state, shipment.state = Stop.State.DELIVERED, S.DELIVERED
+        told = tell.StopDelivered(
+            shipment_id=shipment.pk,
+            order_id=shipment.order_id,
+            route_id=self.route.pk,
+            delivered_at=stop.ended_at or timezone.now(),
+        )
+        self.emissions.append(_of(shipment, told))
+
+    def _fail(self, stop: Stop, shipment: Shipment, reason: str) -> None:
+        shipment.attempts += 1
+        final = shipment.recalled or shipment.attempts >= MAX_ATTEMPTS
+        stop.state, stop.reason = Stop.State.FAILED, reason[:300]
+        shipment.state = S.RETURNED if final else S.OPEN
+        shipment.ready_at = timezone.now()
+        told = tell.StopFailed(
+            shipment_id=shipment.pk,
+            order_id=shipment.order_id,
+            route_id=self.route.pk,
+            reason=reason[:300],
+            attempt=shipment.attempts,
+            final=final,
+        )
+        self.emissions.append(_of(shipment, told))
+        if final:
+            back = tell.ShipmentReturned(
+                shipment_id=shipment.pk,
+                order_id=shipment.order_id,
+                depot=self.route.depot.code,
+            )
+            self.emissions.append(_of(shipment, back))
+
+    def close(self) -> None:
+        """Complete the route when nothing of it is pending, and tell."""
+        stops = self.route.stops
+        if not stops.filter(state=Stop.State.PENDING).exists():
+            _move(self.route, Route.State.COMPLETED)
+            told = tell.RouteCompleted(
+                route_id=self.route.pk,
+                depot=self.route.depot.code,
+                delivered=stops.filter(state=Stop.State.DELIVERED).count(),
+                failed=stops.filter(state=Stop.State.FAILED).count(),
+            )
+            self.emissions.append(Emission(told, self.route))
+        emit_all(self.emissions)

@@ -1,0 +1,151 @@
+"""Promise: a shipment is open, planned, on its way or ended, never two of them; what has left
+is never taken back silently, and what hasn't left can be cancelled for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from inventory.events import AllocationEvent, Destination, ReservedShipment, WarehouseChanged
+from orders.events import OrderCancelled
+from supplychain.errors import SupplyChainError
+from supplychain.events import Event
+from supplychain.events.outbox import Emission, emit_all
+
+from . import events as tell
+from .models import CancelledOrder, Depot, Shipment, Stop, Vehicle
+
+S = Shipment.State
+
+#: The fleet that a new depot starts with, to be changed in the admin or by `set_fleet`.
+DEFAULT_VEHICLES = 6
+
+
+class UnknownDepot(SupplyChainError):
+    """A shipment names a depot that is not known here (yet)."""
+
+
+@transaction.atomic
+def keep_depots(*, changes: Sequence[WarehouseChanged]) -> None:
+    """Take over what inventory says of its warehouses; a new depot gets the default fleet."""
+    for change in sorted(changes, key=lambda c: c.envelope.sequence):
+        depot, created = Depot.objects.select_for_update().get_or_create(
+            code=change.code,
+            defaults={"name": change.name, "latitude": 0.0, "longitude": 0.0},
+        )
+        if change.envelope.sequence > depot.sequence:
+            depot.name, depot.active = change.name, change.active
+            depot.latitude, depot.longitude = change.latitude, change.longitude
+            depot.sequence = change.envelope.sequence
+            depot.save()
+        if created:
+            Vehicle.objects.bulk_create(
+                Vehicle(depot=depot, name=f"van {n}") for n in range(1, DEFAULT_VEHICLES + 1)
+            )
+
+
+@transaction.atomic
+def set_fleet(
+    *, depot: Depot, vehicles: int, capacity_kg: float, capacity_m3: float, shift_hours: float
+) -> None:
+    """Give a depot this many equal vehicles; others are retired, their routes stay."""
+    names = [f"vehicle {n}" for n in range(1, vehicles + 1)]
+    depot.vehicles.exclude(name__in=names).update(active=False)
+    Vehicle.objects.bulk_create(
+        [
+            Vehicle(
+                depot=depot,
+                name=name,
+                capacity_kg=capacity_kg,
+                capacity_m3=capacity_m3,
+                shift_hours=shift_hours,
+            )
+            for name in names
+        ],
+        update_conflicts=True,
+        unique_fields=["depot", "name"],
+        update_fields=["capacity_kg", "capacity_m3", "shift_hours", "active"],
+    )
+
+
+def lock_shipments(shipment_ids: Iterable[UUID]) -> dict[UUID, Shipment]:
+    """The only place where shipments are locked, in primary-key order."""
+    rows = Shipment.objects.select_for_update(of=("self",)).select_related("depot")
+    return {row.pk: row for row in rows.filter(pk__in=set(shipment_ids)).order_by("pk")}
+
+
+@transaction.atomic
+def register_shipments(*, allocations: Sequence[AllocationEvent]) -> None:
+    """Shipments to plan; those of an order that was cancelled meanwhile are cancelled at once.
+
+    Raises UnknownDepot.
+    """
+    pairs = [(event, reserved) for event in allocations for reserved in event.shipments]
+    codes = {reserved.warehouse for _, reserved in pairs}
+    depots = {depot.code: depot for depot in Depot.objects.filter(code__in=codes)}
+    if missing := codes - set(depots):
+        raise UnknownDepot(f"Not known here: {', '.join(sorted(missing))}")
+    # Lock-free order of things: the shipments are written first, then the cancellations are
+    # read, while cancel_shipments() does it the other way round; so one of the two sees both.
+    rows = [_new_shipment(event, r, depots[r.warehouse]) for event, r in pairs]
+    Shipment.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+    orders = {event.order_id for event in allocations}
+    cancelled = CancelledOrder.objects.select_for_update().filter(pk__in=orders).order_by("pk")
+    if ids := {row.pk for row in cancelled}:
+        causes = {event.order_id: event for event in allocations}
+        _cancel({row.pk for row in rows if row.order_id in ids}, causes)
+
+
+def _new_shipment(event: AllocationEvent, reserved: ReservedShipment, depot: Depot) -> Shipment:
+    to = event.ship_to
+    return Shipment(
+        shipment_id=reserved.shipment_id,
+        order_id=event.order_id,
+        depot=depot,
+        customer=to.name,
+        address=_address(to),
+        latitude=to.latitude,
+        longitude=to.longitude,
+        weight_kg=reserved.weight_kg,
+        volume_m3=reserved.volume_m3,
+        requested_from=event.requested_from,
+        requested_until=event.requested_until,
+        correlation_id=event.envelope.correlation_id,
+        ready_at=timezone.now(),
+    )
+
+
+def _address(to: Destination) -> str:
+    parts = [to.address, f"{to.postal_code} {to.city}".strip(), to.region, to.country]
+    return ", ".join(part for part in parts if part)[:250]
+
+
+@transaction.atomic
+def cancel_shipments(*, cancellations: Sequence[OrderCancelled]) -> None:
+    """Cancel what has not left; what has left must come back instead of being handed over."""
+    causes: dict[UUID, Event] = {event.order_id: event for event in cancellations}
+    CancelledOrder.objects.bulk_create(
+        [CancelledOrder(order_id=pk) for pk in sorted(causes)], ignore_conflicts=True
+    )
+    found = Shipment.objects.filter(order_id__in=causes).values_list("pk", flat=True)
+    _cancel(set(found), causes)
+
+
+def _cancel(shipment_ids: set[UUID], causes: dict[UUID, Event]) -> None:
+    rows = lock_shipments(shipment_ids).values()
+    gone = [row for row in rows if row.state == S.DISPATCHED]
+    Shipment.objects.filter(pk__in=[row.pk for row in gone]).update(recalled=True)
+    here = [row for row in rows if row.state in (S.OPEN, S.PLANNED)]
+    emissions = []
+    for row in here:
+        row.state = S.CANCELLED
+        told = tell.ShipmentCancelled(shipment_id=row.pk, order_id=row.order_id)
+        emissions.append(Emission(told, row, row.advance(), cause=causes.get(row.order_id)))
+    Shipment.objects.bulk_update(here, ["state", "event_sequence"])
+    Stop.objects.filter(shipment__in=here, state=Stop.State.PENDING).update(
+        state=Stop.State.DROPPED, ended_at=timezone.now(), reason="the order was cancelled"
+    )
+    emit_all(emissions)
