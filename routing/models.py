@@ -89,13 +89,15 @@ class Shipment(Aggregate):
         return f"{self.shipment_id} ({self.state})"
 
 
-class CancelledOrder(models.Model):
-    """An order whose shipments, when they turn up late, are cancelled at once."""
+class OrderStanding(models.Model):
+    """Whether an order still stands. Its lock puts a shipment's registration and its order's
+    cancellation in a line: whichever comes second sees the first."""
 
     order_id = models.UUIDField(primary_key=True)
+    cancelled = models.BooleanField(default=False)
 
     def __str__(self) -> str:
-        return str(self.order_id)
+        return f"{self.order_id} {'cancelled' if self.cancelled else 'stands'}"
 
 
 class PlanRun(models.Model):

@@ -16,7 +16,7 @@ from supplychain.events import Event
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
-from .models import CancelledOrder, Depot, Shipment, Stop, Vehicle
+from .models import Depot, OrderStanding, Shipment, Stop, Vehicle
 
 S = Shipment.State
 
@@ -88,15 +88,23 @@ def register_shipments(*, allocations: Sequence[AllocationEvent]) -> None:
     depots = {depot.code: depot for depot in Depot.objects.filter(code__in=codes)}
     if missing := codes - set(depots):
         raise UnknownDepot(f"Not known here: {', '.join(sorted(missing))}")
-    # Lock-free order of things: the shipments are written first, then the cancellations are
-    # read, while cancel_shipments() does it the other way round; so one of the two sees both.
+    causes = {event.order_id: event for event in allocations}
+    standings = _lock_standings(causes)
     rows = [_new_shipment(event, r, depots[r.warehouse]) for event, r in pairs]
     Shipment.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
-    orders = {event.order_id for event in allocations}
-    cancelled = CancelledOrder.objects.select_for_update().filter(pk__in=orders).order_by("pk")
-    if ids := {row.pk for row in cancelled}:
-        causes = {event.order_id: event for event in allocations}
-        _cancel({row.pk for row in rows if row.order_id in ids}, causes)
+    late = {row.pk for row in rows if standings[row.order_id].cancelled}
+    if late:
+        _cancel(late, dict(causes))
+
+
+def _lock_standings(order_ids: Iterable[UUID]) -> dict[UUID, OrderStanding]:
+    """One row per order, made if need be, locked in primary-key order, before any shipment."""
+    ids = sorted(set(order_ids))
+    OrderStanding.objects.bulk_create(
+        [OrderStanding(order_id=pk) for pk in ids], ignore_conflicts=True
+    )
+    rows = OrderStanding.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+    return {row.pk: row for row in rows}
 
 
 def _new_shipment(event: AllocationEvent, reserved: ReservedShipment, depot: Depot) -> Shipment:
@@ -127,9 +135,8 @@ def _address(to: Destination) -> str:
 def cancel_shipments(*, cancellations: Sequence[OrderCancelled]) -> None:
     """Cancel what has not left; what has left must come back instead of being handed over."""
     causes: dict[UUID, Event] = {event.order_id: event for event in cancellations}
-    CancelledOrder.objects.bulk_create(
-        [CancelledOrder(order_id=pk) for pk in sorted(causes)], ignore_conflicts=True
-    )
+    standings = _lock_standings(causes)
+    OrderStanding.objects.filter(pk__in=standings).update(cancelled=True)
     found = Shipment.objects.filter(order_id__in=causes).values_list("pk", flat=True)
     _cancel(set(found), causes)
 

@@ -8,6 +8,7 @@ Gillett and Miller 1974), so that memory and time stay flat.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,9 +33,11 @@ def solve(problem: Problem, *, seconds: float) -> Plan:
     free = list(problem.vehicles)
     routes: list[PlannedRoute] = []
     sectors = list(_sectors(problem, open_stops))
-    for sector in sectors:
+    for number, sector in enumerate(sectors):
         limit = min(SEARCH_BASE + SEARCH_PER_STOP * len(sector), seconds / len(sectors))
-        found = _solve_sector(problem, sector, free, max(limit, 0.05)) if free else []
+        # When vehicles are few, every sector gets its share of them, not the first one all.
+        share = free[: math.ceil(len(free) / (len(sectors) - number))]
+        found = _solve_sector(problem, sector, share, max(limit, 0.05)) if share else []
         used = {route.vehicle.key for route in found}
         free = [vehicle for vehicle in free if vehicle.key not in used]
         routes += found
@@ -154,6 +157,9 @@ class _Model:
                 routing_enums_pb2.LocalSearchMetaheuristic.GUIDED_LOCAL_SEARCH
             )
         parameters.time_limit.FromMilliseconds(int(limit * 1000))
+        # The search holds Python's lock from end to end; in a process with other threads (the
+        # embedded default) it would stop them all. Each solution lets them run for a moment.
+        self._model.AddAtSolutionCallback(lambda: time.sleep(0))
         return self._model.SolveWithParameters(parameters)
 
     def routes(self, solution: Any, metres: Matrix) -> Iterator[PlannedRoute]:
