@@ -1,7 +1,8 @@
 """Promise: the two servers the system stands on, private and complete, from one folder; and a way
 for another process (a fault test) to take hold of them.
 
-    with pair(folder) as (postgres, rabbit): ...
+    with kept(folder) as (postgres, rabbit): ...     # data stays
+    with thrown_away() as (postgres, rabbit): ...    # everything gone at the end
     postgres, rabbit = attach()          # of `native.run`, from inside its COMMAND
     rabbit.kill(); rabbit.start()        # same ports, same messages
 """
@@ -26,8 +27,10 @@ __all__ = [
     "Server",
     "ServerFailed",
     "attach",
-    "pair",
+    "kept",
+    "make",
     "temporary_folder",
+    "thrown_away",
 ]
 FOLDER_VARIABLE = "SUPPLYCHAIN_NATIVE_DIR"
 Pair = tuple[PostgresServer, RabbitServer]
@@ -52,11 +55,28 @@ def attach(folder: str | Path | None = None) -> Pair:
 
 
 @contextmanager
-def pair(folder: Path, *, durable: bool = True, tied: bool = True) -> Iterator[Pair]:
-    """Both running; both stopped at the end, come what may."""
-    postgres, rabbit = make(folder, durable=durable, tied=tied)
+def kept(folder: Path) -> Iterator[Pair]:
+    """Both running on data that outlives them; both stopped in order at the end."""
+    postgres, rabbit = make(folder, durable=True)
+    for left_behind in (postgres, rabbit):
+        left_behind.stop()
     with postgres, rabbit:
         yield postgres, rabbit
+
+
+@contextmanager
+def thrown_away(*, durable: bool = False, tied: bool = True) -> Iterator[Pair]:
+    """Both running in a folder of their own; killed and deleted at the end.
+
+    Killed, because RabbitMQ takes 6 s to end in order (its management plugin waits for 5).
+    """
+    with temporary_folder() as folder:
+        postgres, rabbit = make(folder, durable=durable, tied=tied)
+        try:
+            yield postgres.start(), rabbit.start()
+        finally:
+            rabbit.kill()
+            postgres.kill()
 
 
 @contextmanager
