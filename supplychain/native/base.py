@@ -21,7 +21,7 @@ class NativeError(Exception):
     """A server can't be run here; the text says why and what to do."""
 
 
-class ServerFailed(NativeError):
+class ServerFailed(NativeError):  # noqa: N818 - a sentence, like TimeoutExpired
     """The server ended, or wasn't ready in time; the text holds the end of its log."""
 
 
@@ -176,7 +176,7 @@ class Server(ABC):
                 user=user,
                 group=user,
                 extra_groups=None if user is None else [],
-                preexec_fn=processes.dies_with_parent(death_signal) if self.tied else None,  # noqa: PLW1509
+                preexec_fn=processes.dies_with_parent(death_signal) if self.tied else None,
             )
         self._children.append(child)
         born = processes.birth(child.pid) or 0

@@ -102,7 +102,7 @@ class PostgresServer(Server):
         self._save_state()
 
     def _forget_the_dead(self) -> None:
-        """PostgreSQL takes a zombie, or a stranger with its old pid, for itself, and won't start."""
+        """A zombie, or a stranger with its old pid, would be taken for a running server."""
         note = self.data / "postmaster.pid"
         try:
             command = Path(f"/proc/{int(note.read_text().split()[0])}/cmdline").read_bytes()
@@ -119,12 +119,18 @@ class PostgresServer(Server):
     def _launch(self) -> None:
         settings = [
             "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",  # its path may be no longer than 107 bytes; TCP has no limit
+            "unix_socket_directories=",  # its path would have to be short, TCP's hasn't
             "max_connections=200",
             "log_line_prefix=%m [%p] ",
             *(() if self.durable else CARELESS),
         ]
-        command = [_programs() / "postgres", "-D", self.data, "-p", str(self.port)]
+        command: list[str | Path] = [
+            _programs() / "postgres",
+            "-D",
+            self.data,
+            "-p",
+            str(self.port),
+        ]
         for setting in settings:
             command += ["-c", setting]
         self._spawn(command, death_signal=signal.SIGINT, env=_environment(), user=_owner())
@@ -142,7 +148,12 @@ class PostgresServer(Server):
 
     def _make_database(self) -> None:
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", self.user]
-        command = [_programs() / "createdb", *where, "--maintenance-db=postgres", self.database]
+        command: list[str | Path] = [
+            _programs() / "createdb",
+            *where,
+            "--maintenance-db=postgres",
+            self.database,
+        ]
         try:
             _run(command, PGPASSWORD=self.password)
         except ServerFailed as failure:
@@ -172,15 +183,17 @@ def _owner() -> str | None:
         ) from unknown
 
 
+def is_enterable(folder: Path) -> bool:
+    """Whether anybody may pass through it and all folders above."""
+    return all(step.stat().st_mode & 0o001 for step in [folder, *folder.parents])
+
+
 def _must_be_enterable(folder: Path) -> None:
-    if _owner() is None:
-        return
-    for step in [folder, *folder.parents]:
-        if not step.stat().st_mode & 0o001:
-            raise NativeError(
-                f"The user `postgres` can't enter {step}, so PostgreSQL can't keep its data in "
-                f"{folder}. Give another folder, for example below /var/tmp."
-            )
+    if _owner() and not is_enterable(folder):
+        raise NativeError(
+            f"The user `postgres` can't enter {folder} (or a folder above it), so PostgreSQL can't "
+            "keep its data there. Give another folder, for example below /var/tmp."
+        )
 
 
 def _environment() -> dict[str, str]:

@@ -19,9 +19,9 @@ PORTS = range(20_000, 32_000)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def dies_with_parent(number: int) -> Callable[[], None]:
+def dies_with_parent(number: int, parent: int | None = None) -> Callable[[], None]:
     """A preexec_fn: the kernel sends this signal when the *thread* that started it ends."""
-    parent = os.getpid()
+    parent = parent or os.getpid()
 
     def ask() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
@@ -92,9 +92,9 @@ def end(pid: int, signals: Iterable[tuple[int, float]]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
+    """Ports that nobody listens on; at random, so that two starters rarely choose the same."""
     found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):  # noqa: S311 - to stay out of each other's way
+    for port in random.sample(PORTS, len(PORTS)):
         if port_is_free(port):
             found.append(port)
         if len(found) == count:
@@ -104,7 +104,7 @@ def free_ports(count: int) -> list[int]:
 
 def port_is_free(port: int) -> bool:
     """Tried on every address: a server that listens on 0.0.0.0 takes the port as well."""
-    for address in ("127.0.0.1", "0.0.0.0"):  # noqa: S104 - bound for a moment, never listened on
+    for address in ("127.0.0.1", "0.0.0.0"):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

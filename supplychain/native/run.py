@@ -64,6 +64,9 @@ def environment(*, durable: bool) -> Iterator[dict[str, str]]:
     """Environment variables that lead to servers: to given ones, or to private ones of ours."""
     # A .env is for the system that is used, not for its tests and benches.
     variables = {**os.environ, "SUPPLYCHAIN_NO_DOTENV": "1"}
+    # Set by the import of our own package; pytest would take it for the caller's wish.
+    if variables.get("DJANGO_SETTINGS_MODULE") == "supplychain.settings":
+        del variables["DJANGO_SETTINGS_MODULE"]
     variables.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
     if servers_are_given():
         print("Servers: those of DATABASE_URL and CELERY_BROKER_URL", flush=True)
@@ -78,7 +81,7 @@ def environment(*, durable: bool) -> Iterator[dict[str, str]]:
         try:
             yield variables | addresses(*pair)
         finally:
-            _ignore_signals()  # a second ctrl-C must not leave half of them running
+            ignore_signals()  # a second ctrl-C must not leave half of them running
 
 
 def describe(postgres: servers.PostgresServer, rabbit: servers.RabbitServer) -> str:
@@ -89,9 +92,7 @@ def describe(postgres: servers.PostgresServer, rabbit: servers.RabbitServer) -> 
     )
 
 
-def addresses(
-    postgres: servers.PostgresServer, rabbit: servers.RabbitServer
-) -> dict[str, str]:
+def addresses(postgres: servers.PostgresServer, rabbit: servers.RabbitServer) -> dict[str, str]:
     return {
         "DATABASE_URL": postgres.url,
         "CELERY_BROKER_URL": rabbit.url,
@@ -105,7 +106,7 @@ def _wait_for(command: list[str], variables: dict[str, str]) -> int:
         child = subprocess.Popen(
             command,
             env=variables,
-            preexec_fn=processes.dies_with_parent(signal.SIGTERM),  # noqa: PLW1509
+            preexec_fn=processes.dies_with_parent(signal.SIGTERM),
         )
     except OSError as failure:
         raise servers.NativeError(f"{command[0]} can't be run: {failure.strerror}") from failure
@@ -121,7 +122,7 @@ def _wait_for(command: list[str], variables: dict[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _ignore_signals() -> None:
+def ignore_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from .base import NativeError, Server, ServerFailed
-from .postgres import PostgresServer
+from .postgres import PostgresServer, is_enterable
 from .rabbit import RabbitServer
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Server",
     "ServerFailed",
     "attach",
+    "is_enterable",
     "kept",
     "make",
     "temporary_folder",
@@ -93,5 +94,4 @@ def temporary_folder() -> Iterator[Path]:
 def _enterable() -> Path:
     """The usual folder for temporary things, unless only its owner may enter it."""
     usual = Path(tempfile.gettempdir()).resolve()
-    open_to_all = all(step.stat().st_mode & 0o001 for step in [usual, *usual.parents])
-    return usual if open_to_all or os.geteuid() != 0 else Path("/var/tmp")  # noqa: S108 - mkdtemp
+    return usual if os.geteuid() != 0 or is_enterable(usual) else Path("/var/tmp")  # noqa: S108 - mkdtemp

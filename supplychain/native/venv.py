@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Sequence  # noqa: UP035 - older Pythons run this
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENV = ROOT / ".venv"
@@ -30,8 +31,7 @@ No Python 3.11 or newer was found on PATH. Install one, for example:
 """
 
 
-def main():
-    # type: () -> int
+def main() -> int:
     requirements = ROOT / sys.argv[1]
     stamp = VENV / ("installed-" + requirements.name)
     wanted = _fingerprint(requirements)
@@ -46,8 +46,7 @@ def main():
     return 0
 
 
-def _included(requirements):
-    # type: (Path) -> list[Path]
+def _included(requirements: Path) -> list[Path]:
     found = [requirements]
     for line in requirements.read_text().splitlines():
         if line.startswith("-r "):
@@ -55,21 +54,18 @@ def _included(requirements):
     return found
 
 
-def _fingerprint(requirements):
-    # type: (Path) -> str
+def _fingerprint(requirements: Path) -> str:
     text = "".join(file.read_text() for file in _included(requirements))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _works():
-    # type: () -> bool
+def _works() -> bool:
     """False as well for a venv whose Python was removed, or that was moved with its folder."""
     made_here = (VENV / "made-in").exists() and (VENV / "made-in").read_text() == str(VENV)
     return made_here and _runs([PYTHON, "-c", "import pip"])
 
 
-def _make():
-    # type: () -> None
+def _make() -> None:
     if VENV.exists():
         print("Making .venv anew: the one that is there is broken or half made.", flush=True)
         shutil.rmtree(VENV)
@@ -78,7 +74,7 @@ def _make():
         raise SystemExit(NO_PYTHON)
     whole = [python for python in pythons if _runs([python, "-c", "import ensurepip, venv"])]
     python = (whole or pythons)[0]
-    print("Making .venv with {} …".format(python), flush=True)
+    print(f"Making .venv with {python} …", flush=True)
     ways = [_with_ensurepip, _with_pip_from_outside, _with_virtualenv, _after_apt]
     for way in ways:
         shutil.rmtree(VENV, ignore_errors=True)
@@ -86,20 +82,18 @@ def _make():
             (VENV / "made-in").write_text(str(VENV))
             return
     raise SystemExit(
-        "{0} can't make a virtual environment. Type:\n\n    sudo apt-get update && sudo apt-get "
-        "install -y {1}\n\nand try again.".format(python, _venv_package(python))
+        f"{python} can't make a virtual environment. Type:\n\n    sudo apt-get update && "
+        f"sudo apt-get install -y {_venv_package(python)}\n\nand try again."
     )
 
 
-def _pythons():
-    # type: () -> list[str]
+def _pythons() -> list[str]:
     """Those on PATH that will do, newest first. A name may be a shim with nothing behind it."""
     found = [shutil.which(name) for name in [*TRIED, "python3"]]
     return [python for python in found if python and _version(python) >= OLDEST]
 
 
-def _version(python):
-    # type: (str) -> tuple[int, int]
+def _version(python: str) -> tuple[int, int]:
     asked = subprocess.run(
         [python, "-c", "import sys; print(*sys.version_info[:2])"],
         stdout=subprocess.PIPE,
@@ -110,32 +104,28 @@ def _version(python):
     return (int(words[0]), int(words[1])) if asked.returncode == 0 and len(words) == 2 else (0, 0)
 
 
-def _with_ensurepip(python):
-    # type: (str) -> bool
+def _with_ensurepip(python: str) -> bool:
     return _runs([python, "-m", "venv", VENV])
 
 
-def _with_pip_from_outside(python):
-    # type: (str) -> bool
+def _with_pip_from_outside(python: str) -> bool:
     """Debian without python3-venv but with python3-pip: that pip can fill an empty venv."""
     return _runs([python, "-m", "venv", "--without-pip", VENV]) and _runs(
         [python, "-m", "pip", "-q", "--python", PYTHON, "install", "pip"]
     )
 
 
-def _with_virtualenv(python):
-    # type: (str) -> bool
+def _with_virtualenv(python: str) -> bool:
     return _runs([python, "-m", "virtualenv", "-q", VENV])
 
 
-def _after_apt(python):
-    # type: (str) -> bool
+def _after_apt(python: str) -> bool:
     """As root, or with a sudo that asks nothing."""
     prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if not shutil.which("apt-get") or not _runs([*prefix, "true"]):
         return False
     package = _venv_package(python)
-    print("Installing {} (apt-get) …".format(package), flush=True)
+    print(f"Installing {package} (apt-get) …", flush=True)
     for words in (["update"], ["install", "-y", "--no-install-recommends", package]):
         apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", *words]
         if subprocess.run(apt, stdin=subprocess.DEVNULL, check=False).returncode != 0:
@@ -143,49 +133,47 @@ def _after_apt(python):
     return _with_ensurepip(python)
 
 
-def _venv_package(python):
-    # type: (str) -> str
-    return "python{}.{}-venv".format(*_version(python))
+def _venv_package(python: str) -> str:
+    return "python" + ".".join(map(str, _version(python))) + "-venv"
 
 
-def _install(requirements):
-    # type: (Path) -> None
+def _install(requirements: Path) -> None:
     """pip's own bars are too much, its silence too little: one line per download."""
-    print("Installing {} …".format(requirements.name), flush=True)
+    print(f"Installing {requirements.name} …", flush=True)
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     command += ["--progress-bar", "off", "-r", str(requirements)]
     log = VENV / "pip.log"
-    with log.open("w") as whole, subprocess.Popen(
-        command,
-        env=dict(os.environ, PYTHONUNBUFFERED="1"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-    ) as pip:
+    with log.open("w") as whole:
+        pip = subprocess.Popen(
+            command,
+            env=dict(os.environ, PYTHONUNBUFFERED="1"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+        )
         assert pip.stdout is not None
         for line in pip.stdout:
             whole.write(line)
             _show(line)
+        pip.wait()
     if pip.returncode != 0:
         print("".join(log.read_text().splitlines(keepends=True)[-15:]), file=sys.stderr)
         raise SystemExit(
-            "pip could not install {}: see above, and {}. Is the network there? Then try "
-            "again: what has been downloaded is kept.".format(requirements.name, log)
+            f"pip could not install {requirements.name}: see above, and {log}. Is the network "
+            "there? Then try again: what has been downloaded is kept."
         )
 
 
-def _show(line):
-    # type: (str) -> None
+def _show(line: str) -> None:
     download = re.match(r"\s*(?:Downloading|Using cached) \S*?([^/\s]+)-\d[^/\s]* (\(.*\))", line)
     if download:
-        print("  {} {}".format(*download.groups()), flush=True)
+        print(f"  {download[1]} {download[2]}", flush=True)
     elif line.startswith("Installing collected packages"):
-        print("  unpacking {} packages …".format(line.count(",") + 1), flush=True)
+        print(f"  unpacking {line.count(',') + 1} packages …", flush=True)
 
 
-def _runs(command):
-    # type: (list[object]) -> bool
+def _runs(command: Sequence[object]) -> bool:
     try:
         done = subprocess.run(
             [str(word) for word in command],
