@@ -1,4 +1,9 @@
-"""The triggers that hold the event store append-only, for the databases we run on."""
+"""The triggers that hold the event store append-only, for the databases we run on.
+
+PostgreSQL has row triggers only, so TRUNCATE, which the tests' flush uses, stays possible; take
+that right from the role in production. SQLite drops triggers with a table: a later migration
+that rebuilds the table there must call ``create`` again.
+"""
 
 from typing import Any
 

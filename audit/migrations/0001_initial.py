@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position'],
-                'indexes': [models.Index(fields=['subject', 'sequence'], name='stored_subject'), models.Index(fields=['correlation_id'], name='stored_journey'), models.Index(fields=['event_type', 'timestamp'], name='stored_type')],
+                'indexes': [models.Index(fields=['subject', 'producer', 'sequence'], name='stored_subject'), models.Index(fields=['correlation_id'], name='stored_journey'), models.Index(fields=['event_type', 'timestamp'], name='stored_type')],
             },
         ),
         migrations.RunPython(append_only.create, append_only.drop),
