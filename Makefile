@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv venv-dev servers demo test check bench up manage format clean
+.PHONY: help venv venv-dev servers demo test check bench up manage env format clean
 
 PYTHON := .venv/bin/python
 RUN    := $(PYTHON) -m supplychain.native.run
@@ -45,6 +45,9 @@ up: servers  ## the whole system: servers, web, relay, workers, beat, Flower; ct
 
 manage: venv  ## manage.py on the running system: make manage ARGS="create_channel demo"
 	@$(PYTHON) -m supplychain.native.up manage $(ARGS)
+
+env:  ## write a .env with new secrets, for docker compose
+	@python3 supplychain/native/dotenv.py
 
 format: venv-dev  ## let ruff format and mend
 	$(PYTHON) -m ruff check --fix .

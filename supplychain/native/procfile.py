@@ -28,7 +28,7 @@ def read(procfile: Path) -> Iterator[tuple[str, str]]:
     yield from parsed.processes.items()
 
 
-class _Process(honcho_process.Process):
+class _Process(honcho_process.Process):  # type: ignore[misc]  # honcho is untyped
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         """In a process of honcho's own, between us and the command."""
         processes.dies_with_parent(signal.SIGKILL, parent=os.getppid())()
@@ -51,7 +51,7 @@ class _Ender:
             return
 
 
-class Manager(honcho_manager.Manager):
+class Manager(honcho_manager.Manager):  # type: ignore[misc]
     def __init__(self, *, kill_wait: int, when_started: Callable[[], None]) -> None:
         super().__init__()
         self._when_started = when_started

@@ -145,14 +145,16 @@ def _complete(addresses: dict[str, str]) -> dict[str, str]:
     variables["PYTHONUNBUFFERED"] = "1"
     if os.geteuid() == 0:  # seven lines per worker on what is known already
         variables.setdefault("PYTHONWARNINGS", "ignore::UserWarning:celery.platforms")
-    variables.setdefault("SECRET_KEY", _kept_secret("secret-key"))
-    variables.setdefault("FLOWER_BASIC_AUTH", f"flower:{_kept_secret('flower-password')}")
-    variables.setdefault("PORT", str(_port(8000)))
-    variables.setdefault("FLOWER_PORT", str(_port(5555)))
-    if "RABBITMQ_MANAGEMENT_URL" in variables:
-        management = variables["RABBITMQ_MANAGEMENT_URL"].rstrip("/")
-        variables.setdefault("FLOWER_BROKER_API", f"{management}/api/")
-    return variables
+    made = {
+        "SECRET_KEY": _kept_secret("secret-key"),
+        "FLOWER_BASIC_AUTH": f"flower:{_kept_secret('flower-password')}",
+        "PORT": str(_port(8000)),
+        "FLOWER_PORT": str(_port(5555)),
+    }
+    if management := variables.get("RABBITMQ_MANAGEMENT_URL"):
+        made["FLOWER_BROKER_API"] = f"{management.rstrip('/')}/api/"
+    # Set to nothing, as in a .env that is half filled in, is not set.
+    return variables | {name: variables.get(name) or value for name, value in made.items()}
 
 
 def _kept_secret(name: str) -> str:
@@ -208,7 +210,9 @@ def _run_procfile(variables: dict[str, str]) -> int:
     from .procfile import Manager, read
 
     def tell() -> None:
-        if processes.wait_until(lambda: _answers(f"http://127.0.0.1:{variables['PORT']}/"), 60):
+        if processes.wait_until(
+            lambda: _answers(f"http://127.0.0.1:{variables['PORT']}/healthz"), 60
+        ):
             print(_pages(variables), flush=True)
 
     print("— Processes of the Procfile", flush=True)
