@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.db import models
+
+
+def whole_hour(moment: datetime) -> datetime:
+    """The beginning of its hour, UTC."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 class OrderFact(models.Model):
@@ -21,6 +28,9 @@ class OrderFact(models.Model):
     dispatched_at = models.DateTimeField(null=True)
     delivered_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["channel", "placed_at"], name="fact_channel")]
 
     def __str__(self) -> str:
         return f"{self.order_id} {self.status}"

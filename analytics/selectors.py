@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Count, F, QuerySet, Sum
 from django.db.models.functions import TruncHour
 
-from .models import EventCount, OrderFact
+from .models import EventCount, OrderFact, whole_hour
 
 STEPS = ("allocated", "reserved", "planned", "dispatched", "delivered")
 _SHARES = (0.5, 0.9, 0.99)
@@ -27,7 +27,9 @@ def facts(start: datetime | None, end: datetime | None, channel: str) -> QuerySe
 def summary(
     *, start: datetime | None = None, end: datetime | None = None, channel: str = ""
 ) -> dict[str, Any]:
-    """Orders by status and hour, fill rate, seconds from placed to each step (p50, p90, p99)."""
+    """Orders placed from ``start`` until before ``end``, by status and by hour (the newest 168),
+    fill rate, seconds from placed to each step (p50, p90, p99), and events by type, which are
+    counted by whole hours and not by channel."""
     rows = facts(start, end, channel)
     statuses = rows.order_by("status").values_list("status").annotate(Count("pk"))
     hours = rows.annotate(hour=TruncHour("placed_at")).values("hour").annotate(orders=Count("pk"))
@@ -44,19 +46,22 @@ def summary(
 def events_by_type(start: datetime | None, end: datetime | None) -> dict[str, int]:
     rows = EventCount.objects.all()
     if start:
-        rows = rows.filter(hour__gte=start)
+        rows = rows.filter(hour__gte=whole_hour(start))
     if end:
         rows = rows.filter(hour__lt=end)
     return dict(rows.order_by("event_type").values_list("event_type").annotate(Sum("count")))
 
 
 def _fill_rate(rows: QuerySet[OrderFact]) -> float | None:
-    """Units that the first allocation reserved, of the units ordered; 0…1."""
+    """Units that the first allocation reserved, of the units ordered; 0…1, None without orders.
+
+    Orders whose first allocation is not known (yet) are left out.
+    """
     allocated = rows.filter(allocated_at__isnull=False)
     sums = allocated.aggregate(ordered=Sum("quantity"), reserved=Sum("first_reserved"))
     if not sums["ordered"]:
         return None
-    return round((sums["reserved"] or 0) / sums["ordered"], 4)
+    return round(float((sums["reserved"] or 0) / sums["ordered"]), 4)
 
 
 def percentiles(rows: QuerySet[OrderFact], field: str) -> dict[str, float] | None:
@@ -71,12 +76,10 @@ def percentiles(rows: QuerySet[OrderFact], field: str) -> dict[str, float] | Non
 
 def _percentiles_in_sql(rows: QuerySet[OrderFact], field: str) -> list[float] | None:
     inner, values = rows.values(gap=F(field) - F("placed_at")).query.sql_with_params()
+    wanted = "percentile_cont(%s) WITHIN GROUP (ORDER BY extract(epoch FROM gap))"
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT percentile_cont(%s) WITHIN GROUP (ORDER BY extract(epoch FROM gap)) "
-            f"FROM ({inner}) AS gaps",  # noqa: S608 - the ORM's own SQL
-            [list(_SHARES), *values],
-        )
+        sql = f"SELECT {wanted} FROM ({inner}) AS gaps"  # noqa: S608 - the ORM's own SQL
+        cursor.execute(sql, [list(_SHARES), *values])
         found = cursor.fetchone()[0]
     return [float(value) for value in found] if found else None
 

@@ -12,7 +12,8 @@ from django.db import transaction
 from orders import events as told
 from supplychain.events import Event
 
-from .models import EventCount, OrderFact
+from .models import EventCount, OrderFact, whole_hour
+from .upsert import ADD, EARLIEST, KNOWN, earliest_by, newest_by, upsert
 
 #: Event → (status, fields that its first occurrence dates).
 _STEPS: dict[type[Event], tuple[str, tuple[str, ...]]] = {
@@ -28,46 +29,44 @@ _STEPS: dict[type[Event], tuple[str, tuple[str, ...]]] = {
     told.OrderCancelled: ("cancelled", ("ended_at",)),
     told.OrderRejected: ("rejected", ("ended_at",)),
 }
-_FIELDS = [f.name for f in OrderFact._meta.fields if f.name != "order_id"]
+STATUSES = [status for status, _ in _STEPS.values()]
+#: How a batch's facts meet those of earlier batches: as _note() merges them within a batch.
+#: Every right-hand side sees the old row whole, so the columns' order doesn't matter.
+_MERGE = {
+    "channel": KNOWN,
+    "status": newest_by("status_sequence"),
+    "status_sequence": newest_by("status_sequence"),
+    "quantity": KNOWN,
+    "first_reserved": earliest_by("allocated_at"),
+    "placed_at": EARLIEST,
+    "allocated_at": EARLIEST,
+    "reserved_at": EARLIEST,
+    "planned_at": EARLIEST,
+    "dispatched_at": EARLIEST,
+    "delivered_at": EARLIEST,
+    "ended_at": EARLIEST,
+}
 
 
 @transaction.atomic
 def measure(*, events: Sequence[Event]) -> None:
-    _count(events)
-    steps = [event for event in events if type(event) in _STEPS]
-    _note_steps(steps)
+    """Merge events into the read models: two statements, however many events."""
+    _note_steps([event for event in events if type(event) in _STEPS])
+    _count(events)  # last: every batch wants these few rows, so their locks are held shortly
 
 
 def _count(events: Sequence[Event]) -> None:
-    counts = Counter(
-        (e.event_type, e.envelope.timestamp.replace(minute=0, second=0, microsecond=0))
-        for e in events
-    )
-    keys = sorted(counts)
-    EventCount.objects.bulk_create(
-        [EventCount(event_type=name, hour=hour) for name, hour in keys], ignore_conflicts=True
-    )
-    rows = EventCount.objects.select_for_update().filter(
-        event_type__in={name for name, _ in keys}, hour__in={hour for _, hour in keys}
-    )
-    changed = []
-    for row in rows.order_by("pk"):
-        if added := counts.get((row.event_type, row.hour)):
-            row.count += added
-            changed.append(row)
-    EventCount.objects.bulk_update(changed, ["count"])
+    counts = Counter((e.event_type, whole_hour(e.envelope.timestamp)) for e in events)
+    rows = [EventCount(event_type=n, hour=h, count=c) for (n, h), c in sorted(counts.items())]
+    upsert(rows, key=["event_type", "hour"], merge={"count": ADD})
 
 
 def _note_steps(steps: Sequence[Any]) -> None:
-    ids = {step.order_id for step in steps}
-    OrderFact.objects.bulk_create(
-        [OrderFact(order_id=pk) for pk in sorted(ids)], ignore_conflicts=True
-    )
-    rows = OrderFact.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-    facts = {row.pk: row for row in rows}
+    facts: dict[Any, OrderFact] = {}
     for step in steps:
-        _note(facts[step.order_id], step)
-    OrderFact.objects.bulk_update(facts.values(), _FIELDS)
+        _note(facts.setdefault(step.order_id, OrderFact(order_id=step.order_id)), step)
+    rows = [facts[order_id] for order_id in sorted(facts)]
+    upsert(rows, key=["order_id"], merge=_MERGE)
 
 
 def _note(fact: OrderFact, step: Any) -> None:
@@ -76,10 +75,10 @@ def _note(fact: OrderFact, step: Any) -> None:
     fact.channel = step.channel
     if sequence > fact.status_sequence:
         fact.status, fact.status_sequence = status, sequence
+    if isinstance(step, told.OrderPlaced):
+        fact.quantity = sum(line.quantity for line in step.lines)
+    if "allocated_at" in dated and (fact.allocated_at is None or when < fact.allocated_at):
+        fact.first_reserved = getattr(step, "reserved", 0)
     for field in dated:
         earlier = getattr(fact, field)
         setattr(fact, field, min(earlier, when) if earlier else when)
-    if isinstance(step, told.OrderPlaced):
-        fact.quantity = sum(line.quantity for line in step.lines)
-    elif "allocated_at" in dated and fact.allocated_at == when:
-        fact.first_reserved = getattr(step, "reserved", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -14,27 +15,43 @@ from . import selectors
 
 
 class RangeIn(serializers.Serializer[Any]):
-    start = serializers.DateTimeField(required=False)
-    end = serializers.DateTimeField(required=False)
+    """Orders placed from a moment until before another (ISO 8601; without a zone, UTC)."""
+
+    until = serializers.DateTimeField(required=False)
     channel = serializers.SlugField(required=False, max_length=40)
 
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        # "from" is a word of the language and can't be an attribute.
+        return {"from": serializers.DateTimeField(required=False), **super().get_fields()}
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "start" in attrs and "end" in attrs and attrs["end"] <= attrs["start"]:
-            raise serializers.ValidationError({"end": "Must be later than start."})
+        unknown = set(self.initial_data) - set(self.fields) - {"format"}
+        if unknown:  # a mistyped name would silently give the figures of everything
+            raise serializers.ValidationError({name: "Unknown parameter." for name in unknown})
+        if "from" in attrs and "until" in attrs and attrs["until"] <= attrs["from"]:
+            raise serializers.ValidationError({"until": "Must be later than from."})
         return attrs
 
 
 class Summary(APIView):
-    serializer_class = RangeIn
-
+    @extend_schema(parameters=[RangeIn], responses={200: dict})
     def get(self, request: Request) -> Response:
-        """Figures of all orders for staff, of its own for a channel; ?start=&end=&channel=."""
+        """Figures of all orders for staff, of its own for a channel; ?from=&until=&channel=."""
         query = RangeIn(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
-        wanted = dict(query.validated_data)
-        if not request.user.is_staff:
-            own = getattr(getattr(request.user, "channel", None), "code", None)
-            if own is None or wanted.get("channel", own) != own:
-                raise PermissionDenied("A channel sees its own figures only.")
-            wanted["channel"] = own
-        return Response(selectors.summary(**wanted))
+        wanted = query.validated_data
+        channel = _visible_channel(request.user, wanted.get("channel", ""))
+        figures = selectors.summary(
+            start=wanted.get("from"), end=wanted.get("until"), channel=channel
+        )
+        return Response(figures)
+
+
+def _visible_channel(user: Any, asked: str) -> str:
+    """The channel to show; "" is all, for staff alone. The user may have a channel of orders."""
+    if user.is_staff:
+        return asked
+    channel = getattr(user, "channel", None)
+    if channel is None or not channel.active or asked not in ("", channel.code):
+        raise PermissionDenied("A channel sees its own figures only.")
+    return str(channel.code)

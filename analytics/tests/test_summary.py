@@ -1,0 +1,136 @@
+"""GET /api/v1/analytics/summary/ and the figures behind it."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from analytics import selectors
+from analytics.models import OrderFact
+from orders import events as told
+
+from .conftest import START, event, journey, measure
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
+]
+ADDRESS = "/api/v1/analytics/summary/"
+
+
+class Shop:
+    """What a user of a channel has, as far as analytics knows."""
+
+    def __init__(self, code, active=True):
+        self.code, self.active = code, active
+
+
+def client(*, staff=False, shop=None):
+    user = User(username="somebody", is_staff=staff, pk=1)
+    if shop:
+        user.__dict__["channel"] = shop
+        user._state.fields_cache["channel"] = shop
+    found = APIClient()
+    found.force_authenticate(user)
+    return found
+
+
+@pytest.fixture
+def measured():
+    measure(journey(1, channel="web", step=10.0, first=5))
+    measure(journey(2, channel="shop", step=20.0, first=1))
+    measure([event(told.OrderPlaced, 3, 1, after=3600, channel="shop")])
+
+
+def test_staff_sees_all(measured):
+    body = client(staff=True).get(ADDRESS).json()
+    assert body["orders"] == 3
+    assert body["orders_by_status"] == {"delivered": 2, "placed": 1}
+    assert [(row["hour"], row["orders"]) for row in body["orders_by_hour"]] == [
+        ("2026-05-04T10:00:00Z", 1),
+        ("2026-05-04T09:00:00Z", 2),
+    ]
+    assert body["fill_rate"] == 0.6  # (5 + 1) of the 10 units whose allocation is known
+    assert body["seconds_from_placed"]["delivered"] == {"p50": 75.0, "p90": 95.0, "p99": 99.5}
+    assert body["events_by_type"]["orders.order_placed"] == 3
+
+
+def test_a_channel_sees_its_own(measured):
+    shop = client(shop=Shop("shop"))
+    body = shop.get(ADDRESS).json()
+    assert body["orders_by_status"] == {"delivered": 1, "placed": 1}
+    assert body["fill_rate"] == 0.2
+    assert body["events_by_type"] is None
+    assert shop.get(ADDRESS, {"channel": "shop"}).json() == body
+    assert shop.get(ADDRESS, {"channel": "web"}).status_code == 403
+
+
+def test_who_is_nobody_sees_nothing(measured):
+    assert client().get(ADDRESS).status_code == 403
+    assert client(shop=Shop("shop", active=False)).get(ADDRESS).status_code == 403
+    assert APIClient().get(ADDRESS).status_code == 401
+
+
+def test_the_range_and_the_channel_choose(measured):
+    staff = client(staff=True)
+    ten = "2026-05-04T10:00:00Z"
+    assert staff.get(ADDRESS, {"from": ten}).json()["orders"] == 1
+    before = staff.get(ADDRESS, {"until": ten, "channel": "shop"}).json()
+    assert (before["orders"], before["orders_by_status"]) == (1, {"delivered": 1})
+    within = staff.get(ADDRESS, {"from": "2026-05-04T10:20:00Z"}).json()["events_by_type"]
+    assert within == {"orders.order_placed": 1}  # whole hours
+
+
+def test_without_orders_there_are_no_figures():
+    body = client(staff=True).get(ADDRESS).json()
+    assert (body["orders"], body["fill_rate"]) == (0, None)
+    assert set(body["seconds_from_placed"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"from": "yesterday"}, "from"),
+        ({"until": "2026-13-45"}, "until"),
+        ({"from": "0001-01-01T00:00:00+14:00"}, "from"),
+        ({"from": "2026-05-05", "until": "2026-05-04"}, "until"),
+        ({"channel": "no such name"}, "channel"),
+        ({"channel": "x\0"}, "channel"),
+        ({"channel": "x" * 41}, "channel"),
+        ({"form": "2026-05-05"}, "form"),
+    ],
+)
+def test_a_bad_parameter_is_named(query, field):
+    response = client(staff=True).get(ADDRESS, query)
+    assert response.status_code == 400
+    assert {error["field"] for error in response.json()["errors"]} == {field}
+
+
+def test_both_ways_to_percentiles_agree():
+    gaps = [0.5, 1, 1, 2, 3.25, 5, 8, 13, 21, 34, 1000.125]
+    OrderFact.objects.bulk_create(
+        OrderFact(
+            order_id=f"00000000-0000-0000-0000-{n:012}",
+            placed_at=START,
+            planned_at=START + timedelta(seconds=gap),
+        )
+        for n, gap in enumerate(gaps)
+    )
+    rows = OrderFact.objects.all()
+    in_sql = selectors._percentiles_in_sql(rows, "planned_at")
+    in_python = selectors._percentiles_in_python(rows, "planned_at")
+    assert in_sql == pytest.approx(in_python)
+    assert in_sql is not None and in_sql[0] == 5
+
+
+def test_the_admin_opens_and_finds(admin_client, measured):
+    assert admin_client.get("/admin/analytics/eventcount/").status_code == 200
+    for query, count in {"": 3, "?q=shop": 2, "?status=placed": 1, "?q=sho": 0}.items():
+        page = admin_client.get(f"/admin/analytics/orderfact/{query}")
+        assert page.status_code == 200
+        assert len(page.context["cl"].result_list) == count
+    first = OrderFact.objects.earliest("placed_at")
+    page = admin_client.get(f"/admin/analytics/orderfact/?q={first.pk}")
+    assert [row.pk for row in page.context["cl"].result_list] == [first.pk]
+    assert admin_client.get("/admin/analytics/orderfact/add/").status_code == 403
