@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -146,6 +147,7 @@ def test_run_killed_hard_leaves_no_process() -> None:
             return all(processes.birth(pid) != born for pid, born in started)
 
         assert processes.wait_until(gone, 20)
+        shutil.rmtree(folder)
 
 
 def running(code: str) -> subprocess.Popen[str]:
