@@ -8,17 +8,22 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F, Q
 from django.utils import timezone
 
 from orders.events import OrderEvent, OrderPlaced
 
 from .messages import TEMPLATES
-from .models import Notification, Recipient, WebhookEndpoint
+from .models import ATTEMPTS, Notification, Recipient, WebhookEndpoint
 
 
 @transaction.atomic
 def queue_messages(*, events: Sequence[OrderEvent]) -> None:
-    """An e-mail for what customers care about, a webhook call for every event of an order."""
+    """An e-mail for what customers care about, a webhook call for every event of an order.
+
+    Three statements, however many events. An event that overtook its OrderPlaced is queued all
+    the same: the recipient is looked up when the e-mail is sent.
+    """
     _keep_recipients([event for event in events if isinstance(event, OrderPlaced)])
     endpoints: dict[str, list[WebhookEndpoint]] = defaultdict(list)
     channels = {event.channel for event in events}
@@ -28,8 +33,7 @@ def queue_messages(*, events: Sequence[OrderEvent]) -> None:
     for event in events:
         if type(event) in TEMPLATES:
             rows.append(_row(event, Notification.Kind.EMAIL, None))
-        for endpoint in endpoints[event.channel]:
-            rows.append(_row(event, Notification.Kind.WEBHOOK, endpoint))
+        rows += [_row(event, Notification.Kind.WEBHOOK, e) for e in endpoints[event.channel]]
     Notification.objects.bulk_create(rows, ignore_conflicts=True)
 
 
@@ -63,13 +67,35 @@ def _row(event: OrderEvent, kind: str, endpoint: WebhookEndpoint | None) -> Noti
 
 @transaction.atomic
 def send_again(*, notification_ids: Sequence[UUID]) -> int:
-    """Make failed or sent notifications due once more, with all their attempts."""
-    rows = Notification.objects.filter(pk__in=notification_ids).exclude(
-        state=Notification.State.PENDING
+    """Make notifications due now, with a full number of attempts; gives how many.
+
+    Left out are those that a sender has right now and those to a disabled endpoint.
+    """
+    now = timezone.now()
+    rows = Notification.objects.filter(
+        Q(claimed_until=None) | Q(claimed_until__lte=now),
+        Q(endpoint=None) | Q(endpoint__active=True),
+        pk__in=notification_ids,
     )
     return rows.update(
         state=Notification.State.PENDING,
-        attempts_made=0,
-        due_at=timezone.now(),
+        attempts_allowed=F("attempts_made") + ATTEMPTS,
+        due_at=now,
         claimed_until=None,
     )
+
+
+@transaction.atomic
+def keep_endpoint(*, endpoint: WebhookEndpoint) -> None:
+    """Write a new or changed endpoint. Switched on again it starts with a clean slate."""
+    locked = WebhookEndpoint.objects.select_for_update().filter(pk=endpoint.pk)
+    before = locked.first() if endpoint.pk else None
+    if before is None:
+        endpoint.save()
+        return
+    if endpoint.active and not before.active:
+        endpoint.consecutive_failures, endpoint.paused_until, endpoint.note = 0, None, ""
+    else:  # a sender may have judged it since the form was opened
+        endpoint.consecutive_failures = before.consecutive_failures
+        endpoint.paused_until, endpoint.note = before.paused_until, before.note
+    endpoint.save()
