@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -176,12 +177,21 @@ def execute(postgres: servers.PostgresServer, sql: str) -> list[tuple[int, ...]]
 
 def listening(pid: int) -> Iterator[str]:
     """Addresses of a process's listening sockets, from the kernel's tables."""
-    sockets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    sockets = set(open_files(pid))
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
                 yield readable(fields[1].partition(":")[0], family)
+
+
+def open_files(pid: int) -> Iterator[str]:
+    try:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed while we looked
+                yield str(entry.readlink())
+    except FileNotFoundError:  # the process was a short-lived one
+        return
 
 
 def readable(address: str, family: socket.AddressFamily) -> str:
