@@ -13,7 +13,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from notifications import services, webhooks
+from notifications import sending, services, webhooks
 from notifications.models import DeliveryAttempt, Notification, WebhookEndpoint
 from notifications.sending import send_due
 from orders import events as told
@@ -89,6 +89,14 @@ def test_five_failures_in_a_row_open_the_circuit_and_the_rest_waits(receiver):
     assert not Notification.objects.filter(due_at__lt=target.paused_until).exists()
     notify([reserved(99)])  # what comes now waits as well
     assert send_due() == 0
+
+
+def test_when_the_circuit_opens_all_that_waits_is_put_off_at_once(receiver):
+    receiver.answer = lambda number: 500
+    endpoint(receiver.url)
+    notify([reserved(n) for n in range(30)])
+    sending._send(sending._claim(6), time.monotonic() + 4)
+    assert not Notification.objects.filter(due_at__lte=timezone.now()).exists()
 
 
 def test_after_the_pause_one_call_probes_and_the_next_pause_is_longer(receiver):
