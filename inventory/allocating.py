@@ -255,5 +255,3 @@ def cancel_allocations(*, order_ids: Sequence[UUID], correlation_ids: Sequence[s
     rows = locks.allocations(order_ids)
     Allocation.objects.filter(pk__in=rows).update(state=Allocation.State.CANCELLED)
     Backorder.objects.filter(allocation_id__in=rows).delete()
-
-

@@ -35,9 +35,7 @@ class ReservedShipment(Payload):
     volume_m3: float
 
 
-class ProductChanged(
-    Event, type="inventory.product_changed", version=1, subject="product/{sku}"
-):
+class ProductChanged(Event, type="inventory.product_changed", version=1, subject="product/{sku}"):
     """A product was registered, or what it says has changed; kg and m³ per unit."""
 
     sku: str

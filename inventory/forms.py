@@ -9,7 +9,9 @@ from .services import MAX_QUANTITY
 class ReceiveForm(forms.Form):
     warehouse = forms.ModelChoiceField(Warehouse.objects.filter(active=True))
     sku = forms.ModelChoiceField(
-        Product.objects.filter(active=True), to_field_name="sku", label="SKU",
+        Product.objects.filter(active=True),
+        to_field_name="sku",
+        label="SKU",
         widget=forms.TextInput(attrs={"autofocus": True}),
     )
     quantity = forms.IntegerField(min_value=1, max_value=MAX_QUANTITY)

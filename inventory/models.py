@@ -142,9 +142,7 @@ class Reservation(models.Model):
             models.CheckConstraint(condition=Q(quantity__gt=0), name="reservation_has_units")
         ]
         indexes = [
-            models.Index(
-                fields=["level"], name="reservation_held", condition=Q(state="held")
-            )
+            models.Index(fields=["level"], name="reservation_held", condition=Q(state="held"))
         ]
 
     def __str__(self) -> str:

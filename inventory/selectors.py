@@ -18,8 +18,8 @@ def stock(sku: str = "", warehouse: str = "") -> QuerySet[StockLevel]:
 def books_off() -> list[str]:
     """Every level whose books don't balance, in words; [] when all is well."""
     ledger = StockMovement.objects.filter(level=OuterRef("pk")).order_by().values("level")
-    held = Reservation.objects.filter(level=OuterRef("pk"), state=Reservation.State.HELD)
-    held = held.order_by().values("level")
+    mine = Reservation.objects.filter(level=OuterRef("pk"), state=Reservation.State.HELD)
+    held = mine.order_by().values("level")
     levels = StockLevel.objects.select_related("product", "warehouse").annotate(
         moved=_total(ledger, "delta"), held=_total(held, "quantity")
     )

@@ -36,7 +36,7 @@ class ReceiptLineIn(serializers.Serializer[Any]):
 class ReceiptIn(serializers.Serializer[Any]):
     warehouse = StrictText(max_length=40)
     reference = StrictText(max_length=120)
-    lines = ReceiptLineIn(many=True, allow_empty=False, max_length=10_000)
+    lines = ReceiptLineIn(many=True, allow_empty=False, max_length=10_000)  # type: ignore[call-arg]
 
     def validate_warehouse(self, code: str) -> Warehouse:
         warehouse = Warehouse.objects.filter(code=code, active=True).first()

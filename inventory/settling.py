@@ -113,7 +113,9 @@ class _Settlement:
         emit_all(
             [
                 Emission(
-                    self._tell(kind, rows), allocations[rows[0].allocation_id], cause=self._cause[pk]
+                    self._tell(kind, rows),
+                    allocations[rows[0].allocation_id],
+                    cause=self._cause[pk],
                 )
                 for pk, rows in by_shipment.items()
             ]

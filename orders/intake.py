@@ -23,7 +23,7 @@ class Result:
 
     status: str
     order: Order | None = None
-    errors: list[dict[str, str]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
 
 
 def accept(*, channel: Channel, bodies: Sequence[Any]) -> list[Result]:
@@ -42,7 +42,7 @@ def accept(*, channel: Channel, bodies: Sequence[Any]) -> list[Result]:
     )
     for index, outcome in zip(good, placed, strict=True):
         if isinstance(outcome, ExternalIdTaken):
-            errors = [{"field": "external_id", "reason": str(outcome)}]
+            errors: list[dict[str, Any]] = [{"field": "external_id", "reason": str(outcome)}]
             results[index] = Result("conflict", errors=errors)
         else:
             status = "created" if outcome.created else "existing"

@@ -84,8 +84,14 @@ def _load(order_ids: set[UUID]) -> dict[UUID, _Journey]:
 def _save(journeys: list[_Journey]) -> None:
     Order.objects.bulk_update(
         [j.order for j in journeys],
-        ["status", "reserved_quantity", "outstanding_quantity"]
-        + ["allocation_sequence", "event_sequence", "updated_at"],
+        [
+            "status",
+            "reserved_quantity",
+            "outstanding_quantity",
+            "allocation_sequence",
+            "event_sequence",
+            "updated_at",
+        ],
     )
     OrderShipment.objects.bulk_create(
         [j.shipments[pk] for j in journeys for pk in sorted(j.touched)],

@@ -52,7 +52,7 @@ class OrderIn(serializers.Serializer[Any]):
     external_id = StrictText(max_length=80)
     customer = CustomerIn()
     ship_to = AddressIn()
-    lines = LineIn(many=True, allow_empty=False, max_length=MAX_LINES)
+    lines = LineIn(many=True, allow_empty=False, max_length=MAX_LINES)  # type: ignore[call-arg]
     currency = serializers.RegexField(
         r"^[A-Z]{3}$", error_messages={"invalid": "Three capital letters (ISO 4217), like BRL."}
     )

@@ -217,9 +217,7 @@ def keep_catalogue(*, changes: Sequence[ProductChanged]) -> None:
     )
     CatalogueItem.objects.bulk_create(
         [
-            CatalogueItem(
-                sku=sku, name=c.name, active=c.active, sequence=c.envelope.sequence
-            )
+            CatalogueItem(sku=sku, name=c.name, active=c.active, sequence=c.envelope.sequence)
             for sku, c in sorted(latest.items())
             if c.envelope.sequence > known.get(sku, 0)
         ],

@@ -70,8 +70,17 @@ class Stops(ReadOnlyInline):
 
 @admin.register(Route)
 class RouteAdmin(ReadOnlyAdmin):
-    list_display = ["day", "depot", "vehicle", "state", "stop_count", "distance_km", "load_kg",
-                    "starts_at", "ends_at"]
+    list_display = [
+        "day",
+        "depot",
+        "vehicle",
+        "state",
+        "stop_count",
+        "distance_km",
+        "load_kg",
+        "starts_at",
+        "ends_at",
+    ]
     list_filter = ["state", "depot", "day"]
     search_fields = ["=id", "vehicle__name"]
     list_select_related = ["depot", "vehicle__depot"]
@@ -103,6 +112,14 @@ class RouteAdmin(ReadOnlyAdmin):
 
 @admin.register(PlanRun)
 class PlanRunAdmin(ReadOnlyAdmin):
-    list_display = ["started_at", "depot", "state", "shipments", "planned", "unplanned",
-                    "solver_seconds", "error"]
+    list_display = [
+        "started_at",
+        "depot",
+        "state",
+        "shipments",
+        "planned",
+        "unplanned",
+        "solver_seconds",
+        "error",
+    ]
     list_filter = ["state", "depot"]

@@ -77,7 +77,7 @@ def plan_depot(*, depot: Depot) -> PlanRun | None:
     try:
         _plan(run)
         run.state = PlanRun.State.DONE
-    except Exception as failure:  # noqa: BLE001 - one depot's trouble must not stop the others
+    except Exception as failure:
         logger.exception("Planning %s failed", depot)
         run.state, run.error = PlanRun.State.FAILED, f"{type(failure).__name__}: {failure}"
     run.ended_at = timezone.now()
@@ -92,9 +92,7 @@ def _start_run(depot: Depot) -> PlanRun | None:
     expired.update(state=PlanRun.State.FAILED, ended_at=now, error="its process has died")
     try:
         with transaction.atomic():
-            return PlanRun.objects.create(
-                depot=depot, started_at=now, expires_at=now + RUN_EXPIRES
-            )
+            return PlanRun.objects.create(depot=depot, started_at=now, expires_at=now + RUN_EXPIRES)
     except IntegrityError:
         return None
 
@@ -291,5 +289,3 @@ def _tell_unplannable(run: PlanRun, reasons: dict[UUID, str]) -> None:
         emissions.append(Emission(told, shipment, shipment.advance(), correlation_id=journey))
     Shipment.objects.bulk_update(rows, ["unplannable_reason", "event_sequence"], batch_size=500)
     emit_all(emissions)
-
-

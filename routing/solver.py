@@ -103,9 +103,7 @@ def _solve_sector(
 class _Model:
     """One OR-Tools routing model: node 0 is the depot, node i the i-th stop."""
 
-    def __init__(
-        self, stops: Sequence[Stop], vehicles: Sequence[Vehicle], seconds: Matrix
-    ) -> None:
+    def __init__(self, stops: Sequence[Stop], vehicles: Sequence[Vehicle], seconds: Matrix) -> None:
         self._stops, self._vehicles = stops, vehicles
         self._manager = pywrapcp.RoutingIndexManager(len(stops) + 1, len(vehicles), 0)
         self._model = pywrapcp.RoutingModel(self._manager)
@@ -130,9 +128,7 @@ class _Model:
             shift = (vehicle.start_s, vehicle.end_s)
             self._time.CumulVar(self._model.Start(index)).SetRange(*shift)
             self._time.CumulVar(self._model.End(index)).SetRange(*shift)
-            self._model.AddVariableMinimizedByFinalizer(
-                self._time.CumulVar(self._model.End(index))
-            )
+            self._model.AddVariableMinimizedByFinalizer(self._time.CumulVar(self._model.End(index)))
         for node, stop in enumerate(self._stops, start=1):
             if stop.window:
                 low, high = max(0, stop.window[0]), min(horizon, stop.window[1])

@@ -42,7 +42,10 @@ def _time_faults(problem: Problem, route: PlannedRoute) -> list[str]:
     for index, visit in enumerate(route.visits, start=1):
         if visit.arrival_s < free_at + seconds[here, index]:
             faults.append(f"stop {visit.stop.key} is reached faster than one can drive")
-        if visit.stop.window and not visit.stop.window[0] <= visit.arrival_s <= visit.stop.window[1]:
+        if (
+            visit.stop.window
+            and not visit.stop.window[0] <= visit.arrival_s <= visit.stop.window[1]
+        ):
             faults.append(f"stop {visit.stop.key} is reached outside its window")
         here, free_at = index, visit.arrival_s + visit.stop.service_s
     if route.return_s < free_at + seconds[here, 0]:

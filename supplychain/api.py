@@ -1,6 +1,5 @@
-"""Promise: every refused request is answered with the fields and the reasons, in one shape::
-
-    {"errors": [{"field": "lines[2].quantity", "reason": "Must be at least 1."}]}
+"""Promise: every refused request is answered with the fields and the reasons, in one shape:
+``{"errors": [{"field": "lines[2].quantity", "reason": "Must be at least 1."}]}``
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class StrictText(serializers.CharField):
 
 
 class RecentFirst(CursorPagination):
-    """Cursor pages: stable while new rows come in, and as quick on the last page as on the first."""
+    """Cursor pages: stable while rows come in, and as quick on the last page as on the first."""
 
     page_size = 50
     max_page_size = 500
@@ -91,6 +90,7 @@ def answer_error(exc: Exception, context: dict[str, Any]) -> Response | None:
     response = exception_handler(exc, context)
     if response is None:
         return None
+    errors: list[dict[str, Any]]
     if isinstance(exc, ValidationError):
         errors = list(flatten(exc.detail))
     else:
@@ -100,7 +100,7 @@ def answer_error(exc: Exception, context: dict[str, Any]) -> Response | None:
     return response
 
 
-def flatten(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
+def flatten(detail: Any, field: str = "") -> Iterator[dict[str, Any]]:
     """DRF's nested error detail as (field, reason) pairs: ``lines[2].quantity``."""
     if isinstance(detail, dict):
         for key, inner in detail.items():
@@ -137,8 +137,8 @@ class BodyLimitMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if request.path.startswith("/api/") and length.isdigit():
-            if int(length) > settings.API_MAX_BODY:
-                errors = [{"field": "body", "reason": _too_large()}]
-                return JsonResponse({"errors": errors}, status=413)
+        too_long = length.isdigit() and int(length) > settings.API_MAX_BODY
+        if too_long and request.path.startswith("/api/"):
+            errors = [{"field": "body", "reason": _too_large()}]
+            return JsonResponse({"errors": errors}, status=413)
         return self.get_response(request)

@@ -82,7 +82,7 @@ class Embedded:
                 target()
             except SystemExit:
                 pass
-            except Exception as failure:  # noqa: BLE001 - told by check()
+            except Exception as failure:
                 logger.exception("%s ended", name)
                 self._failures.append(f"{name}: {failure}")
             finally:
@@ -124,7 +124,7 @@ class Embedded:
         """Messages in all queues and delays; what a worker holds at this moment is not counted."""
         channel: Any = self._broker.default_channel
         names = [*queue_names(), *(dead_queue(name) for name in queue_names())]
-        return sum(channel._size(name) for name in names) + len(memory_wire().delays)
+        return int(sum(channel._size(name) for name in names)) + len(memory_wire().delays)
 
     def wait_until(self, done: Callable[[], bool], timeout: float, every: float = 0.1) -> bool:
         """Wait for a condition on the database, checking on the threads meanwhile."""
@@ -135,5 +135,3 @@ class Embedded:
                 return False
             threading.Event().wait(every)
         return True
-
-

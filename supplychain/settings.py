@@ -30,7 +30,7 @@ def _read(name: str, read: Callable[[], T], expected: str) -> T:
 
 
 def _number(name: str, default: float, low: float, high: float) -> float:
-    value = _read(name, lambda: env.float(name, default), "a number")
+    value = float(_read(name, lambda: env.float(name, default), "a number"))
     if not low <= value <= high:
         raise ImproperlyConfigured(f"{name} must be from {low} to {high}; it is {value}.")
     return value
@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "rest_framework.authtoken",
     "drf_spectacular",
     "supplychain.events",
+    "supplychain.operations",
     "orders",
     "inventory",
     "routing",
@@ -142,6 +143,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = EMBEDDED or DEBUG  # then nobody has run collectstatic
 LOGIN_URL = "admin:login"
 
 # --- REST API -----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class Context:
     traceparent: str | None = None
 
 
-_current: ContextVar[Context] = ContextVar("event_context", default=Context())
+_current: ContextVar[Context] = ContextVar("event_context", default=Context())  # noqa: B039 - it is frozen
 
 
 def current() -> Context:

@@ -20,7 +20,6 @@ from .models import DeadLetter, OutboxEvent
 from .names import HOME_EXCHANGE
 from .wire import Outgoing, Wire, publish_or_raise
 
-
 #: The reason of an event that the relay could not publish.
 UNPUBLISHABLE = "unpublishable"
 
@@ -144,6 +143,7 @@ def discard(letter: DeadLetter, *, by: str = "", note: str = "") -> None:
 
 def _unpark(letter: DeadLetter) -> None:
     """An event that never got out goes by the relay again, to all its subscribers."""
+    assert letter.event_id is not None
     parked = OutboxEvent.objects.filter(event_id=letter.event_id, parked_at__isnull=False)
     parked.update(parked_at=None, not_before=None, attempts=0)
 

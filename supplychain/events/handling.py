@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from .consumers import Consumer, consumer_for
 from .envelope import read_body
 from .names import DEAD_EXCHANGE, HOME_EXCHANGE
 from .wire import Outgoing, Wire, publish_or_raise
+
 
 class Unsubscribed(SupplyChainError):
     """Nobody in this queue subscribed to this event type."""
@@ -51,6 +53,9 @@ DATABASE_PATIENCE = 300.0
 #: Conflicts of concurrent transactions are run again at once, this often.
 CONFLICT_RERUNS = 5
 _CONFLICTS = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+
+#: What this process has done since it started.
+counters: Counter[str] = Counter()
 
 #: Set when the process is asked to end, so that no wait outlives it.
 shutting_down = threading.Event()
@@ -96,14 +101,16 @@ class Outcome:
     retried: list[str] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
 
-    def __str__(self) -> str:
-        parts = {
+    def counts(self) -> dict[str, int]:
+        return {
             "handled": self.handled,
             "duplicate": self.duplicates,
-            "to retry": len(self.retried),
+            "retried": len(self.retried),
             "dead": len(self.dead),
         }
-        text = ", ".join(f"{count} {word}" for word, count in parts.items() if count)
+
+    def __str__(self) -> str:
+        text = ", ".join(f"{count} {word}" for word, count in self.counts().items() if count)
         return "; ".join([text or "nothing", *self.dead, *self.retried])
 
 
@@ -125,6 +132,7 @@ def handle(consumer: Consumer | None, messages: Sequence[Message], wire: Wire) -
     finally:
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
+    counters.update(job.outcome.counts())
     return job.outcome
 
 

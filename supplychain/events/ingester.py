@@ -28,9 +28,7 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
         wanted = {dead_queue(name): name for name in queue_names()}
         queues = [queue for queue in topology.topology().queues if queue.name in wanted]
         return [
-            consumer(
-                [queue], on_message=self._on_message(wanted[queue.name]), prefetch_count=50
-            )
+            consumer([queue], on_message=self._on_message(wanted[queue.name]), prefetch_count=50)
             for queue in queues
         ]
 
@@ -55,11 +53,11 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
     def on_consume_ready(self, *args: Any, **kwargs: Any) -> None:
         logger.info("Watching the dead-letter queues of %s", ", ".join(queue_names()))
 
-    def consume(self, limit: Any, timeout: Any = None, safety_interval: float = 0.5, **kw: Any) -> Any:
+    def consume(
+        self, limit: Any, timeout: Any = None, safety_interval: float = 0.5, **kw: Any
+    ) -> Any:
         """Looks twice a second whether to stop."""
         return super().consume(limit, timeout=timeout, safety_interval=safety_interval, **kw)
 
     def on_connection_error(self, exc: Exception, interval: float) -> None:
         logger.warning("The broker is away (%s), again in %s s", exc, interval)
-
-

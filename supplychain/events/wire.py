@@ -52,4 +52,6 @@ def publish_or_raise(wire: Wire, messages: Sequence[Outgoing]) -> None:
     """For those who can't go on unless every message has arrived."""
     refused = wire.publish(messages)
     if refused:
-        raise BrokerUnavailable(f"The broker refused {len(refused)}: {next(iter(refused.values()))}")
+        raise BrokerUnavailable(
+            f"The broker refused {len(refused)}: {next(iter(refused.values()))}"
+        )

@@ -125,7 +125,8 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
             headers = message.headers if isinstance(message.headers, dict) else {}
             queue = self._queue_of(message)
             name = headers.get("task")
-            if queue is None or (name in self.strategies and get_consumer(name) is None):
+            plain_task = name in self.strategies and get_consumer(str(name)) is None
+            if queue is None or plain_task:
                 celerys_own(message)
             else:
                 self._take(queue, message, headers)
@@ -188,7 +189,7 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
         return max(1, int(self.pool.num_processes))
 
     def _submit(self, job: Job) -> None:
-        task = job.headers["task"]
+        task = str(job.headers["task"])
         if task not in self._strategies_for_jobs:
             self._strategies_for_jobs[task] = celery_strategy(self.app.tasks[task], self.app, self)
         strategy = self._strategies_for_jobs[task]

@@ -21,7 +21,7 @@ class NativeError(Exception):
     """A server can't be run here; the text says why and what to do."""
 
 
-class ServerFailed(NativeError):  # noqa: N818 - a sentence, like TimeoutExpired
+class ServerFailed(NativeError):
     """The server ended, or wasn't ready in time; the text holds the end of its log."""
 
 

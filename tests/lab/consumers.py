@@ -24,24 +24,26 @@ class Hopeless(SupplyChainError):
 def note_attempt(consumer_name: str, number: int) -> int:
     """In a connection of its own, so that it outlives the consumer's rollback or death."""
     settings = connection.settings_dict
-    with psycopg2.connect(
-        host=settings["HOST"],
-        port=settings["PORT"],
-        user=settings["USER"],
-        password=settings["PASSWORD"],
-        dbname=settings["NAME"],
-    ) as own:
-        with own.cursor() as cursor:
-            table = Attempt._meta.db_table
-            cursor.execute(
-                f"INSERT INTO {table} (consumer, number, at) VALUES (%s, %s, now())",
-                [consumer_name, number],
-            )
-            cursor.execute(
-                f"SELECT count(*) FROM {table} WHERE consumer = %s AND number = %s",
-                [consumer_name, number],
-            )
-            return cursor.fetchone()[0]
+    with (
+        psycopg2.connect(
+            host=settings["HOST"],
+            port=settings["PORT"],
+            user=settings["USER"],
+            password=settings["PASSWORD"],
+            dbname=settings["NAME"],
+        ) as own,
+        own.cursor() as cursor,
+    ):
+        table = Attempt._meta.db_table
+        cursor.execute(
+            f"INSERT INTO {table} (consumer, number, at) VALUES (%s, %s, now())",
+            [consumer_name, number],
+        )
+        cursor.execute(
+            f"SELECT count(*) FROM {table} WHERE consumer = %s AND number = %s",
+            [consumer_name, number],
+        )
+        return cursor.fetchone()[0]
 
 
 def _behave(name: str, event: Tried) -> None:

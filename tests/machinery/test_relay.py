@@ -75,7 +75,7 @@ def test_relays_side_by_side_share_the_work_without_double_or_disorder(broker):
         own.close()
         connections.close_all()
 
-    published = []
+    published: list[int] = []
     threads = [threading.Thread(target=run_one) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -48,13 +48,51 @@ def test_garbage_is_dead_lettered_with_its_reason_and_the_worker_goes_on(process
     sent = try_things({1: "ok"})[0]
     headers = task_headers(sent)
     good = task_body(sent.to_json())
-    publish(broker, "lab", b"\x00\xff not text", content_type="application/x", content_encoding="binary")
-    publish(broker, "lab", "no json at all", headers, content_type="application/json", content_encoding="utf-8")
-    publish(broker, "lab", b"\xff\xfe", headers, content_type="application/json", content_encoding="utf-8")
-    publish(broker, "lab", b"zip?", headers, compression=None, content_type="application/json", content_encoding="no-such-code")
-    publish(broker, "lab", good, {**headers, "task": "lab.nonsense"}, content_type="application/json", content_encoding="utf-8")
+    publish(
+        broker, "lab", b"\x00\xff not text", content_type="application/x", content_encoding="binary"
+    )
+    publish(
+        broker,
+        "lab",
+        "no json at all",
+        headers,
+        content_type="application/json",
+        content_encoding="utf-8",
+    )
+    publish(
+        broker,
+        "lab",
+        b"\xff\xfe",
+        headers,
+        content_type="application/json",
+        content_encoding="utf-8",
+    )
+    publish(
+        broker,
+        "lab",
+        b"zip?",
+        headers,
+        compression=None,
+        content_type="application/json",
+        content_encoding="no-such-code",
+    )
+    publish(
+        broker,
+        "lab",
+        good,
+        {**headers, "task": "lab.nonsense"},
+        content_type="application/json",
+        content_encoding="utf-8",
+    )
     future = sent.model_copy(update={"event_version": 9})
-    publish(broker, "lab", task_body(future.to_json()), headers, content_type="application/json", content_encoding="utf-8")
+    publish(
+        broker,
+        "lab",
+        task_body(future.to_json()),
+        headers,
+        content_type="application/json",
+        content_encoding="utf-8",
+    )
     publish(broker, "lab", good, headers, content_type="application/json", content_encoding="utf-8")
     eventually(lambda: effects("try_it") == [1])
     eventually(lambda: DeadLetter.objects.count() >= 6)
@@ -63,7 +101,9 @@ def test_garbage_is_dead_lettered_with_its_reason_and_the_worker_goes_on(process
     assert "Unsubscribed" in exceptions
     assert "UnknownEventVersion" in exceptions
     assert all(DeadLetter.objects.values_list("message", flat=True))
-    assert b"\x00\xff not text" in [bytes(b) for b in DeadLetter.objects.values_list("body", flat=True)]
+    assert b"\x00\xff not text" in [
+        bytes(b) for b in DeadLetter.objects.values_list("body", flat=True)
+    ]
 
 
 def test_exhausted_goes_to_the_dead_letters_and_a_redrive_is_handled_once(processes):

@@ -18,17 +18,19 @@ class Command(BaseCommand):
         parser.add_argument("code", help="letters, digits, - and _")
         parser.add_argument("--name", default="")
 
-    @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         code = options["code"]
         if not re.fullmatch(r"[-\w]{1,40}", code):
             raise CommandError("The code may have up to 40 letters, digits, - and _.")
+        self.stdout.write(self.channel_token(code, options["name"]))
+
+    @staticmethod
+    @transaction.atomic
+    def channel_token(code: str, name: str = "") -> str:
+        """The channel's API token; makes channel and user when they aren't there."""
         user, created = get_user_model().objects.get_or_create(username=f"channel-{code}")
         if created:
             user.set_unusable_password()
             user.save(update_fields=["password"])
-        Channel.objects.get_or_create(
-            code=code, defaults={"name": options["name"] or code, "user": user}
-        )
-        token, _ = Token.objects.get_or_create(user=user)
-        self.stdout.write(token.key)
+        Channel.objects.get_or_create(code=code, defaults={"name": name or code, "user": user})
+        return str(Token.objects.get_or_create(user=user)[0].key)

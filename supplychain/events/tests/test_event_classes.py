@@ -68,7 +68,7 @@ def test_a_newer_version_is_refused_for_good(version):
 
 
 def test_an_unknown_type_is_refused_for_good():
-    with pytest.raises(UnknownEventType, match="lab.nonsense"):
+    with pytest.raises(UnknownEventType, match=r"lab\.nonsense"):
         envelope(event_type="lab.nonsense").open()
 
 
@@ -78,7 +78,7 @@ def test_data_that_does_not_fit_names_the_field():
 
 
 def test_two_classes_cannot_claim_one_type():
-    with pytest.raises(EventDefinitionError, match="lab.tried"):
+    with pytest.raises(EventDefinitionError, match=r"lab\.tried"):
 
         class Again(Event, type="lab.tried", subject="thing/{thing}"):
             thing: str

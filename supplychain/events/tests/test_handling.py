@@ -5,7 +5,7 @@ import threading
 import pytest
 from django.db import connection, connections
 
-from supplychain.events import handling
+from supplychain.events import handling, inbox
 from supplychain.events.consumers import Retry, get_consumer
 from supplychain.events.handling import Message, handle, route
 from supplychain.events.models import DeadLetter, InboxEntry, OutboxEvent, SuspectDelivery
@@ -172,7 +172,7 @@ def test_a_redelivered_message_is_counted_before_it_runs_and_forgotten_after():
 def test_a_message_that_never_ended_is_quarantined_and_its_neighbours_are_not():
     poison, neighbour = try_things({1: "ok", 2: "ok"})
     for _ in range(handling.MAX_SUSPECT_STARTS):
-        handling.inbox.start_suspect(TRY, poison.event_id)
+        inbox.start_suspect(TRY, poison.event_id)
     outcome, wire = run(TRY, [poison, neighbour], redelivered=True)
     assert effects("try_it") == [2]
     assert wire.sent[0].headers["dead_reason"] == "killed_worker"

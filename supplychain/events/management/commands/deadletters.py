@@ -49,7 +49,7 @@ class Command(BaseCommand):
         columns = ("state", "queue", "consumer", "reason", "exception", "count", "last", "example")
         table = Table(*columns, title=f"{rows.count()} dead letters")
         for group in groups:
-            table.add_row(*(str(group[column]) for column in columns))
+            table.add_row(*(str(dict(group)[column]) for column in columns))
         Console().print(table)
 
     def _show(self, options: dict[str, Any]) -> None:

@@ -1,0 +1,121 @@
+"""Promise: if an event was lost, applied twice, or a unit of stock sold twice, this finds it.
+
+Reads every domain's own rows; the only place that looks into all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from django.db.models import Count, Q
+
+from audit.models import StoredEvent
+from audit.selectors import chain_faults, sequence_gaps
+from inventory.models import Backorder, Reservation, StockLevel
+from inventory.selectors import books_off
+from orders.models import Order, Status
+from routing.models import Shipment
+from supplychain.events.consumers import consumers
+from supplychain.events.models import DeadLetter, InboxEntry, OutboxEvent
+
+RIGHT_ENDS = (Status.DELIVERED, Status.CANCELLED, Status.REJECTED, Status.RETURNED)
+SHOWN = 5
+
+
+def faults(*, finished: bool = True) -> list[str]:
+    """Everything that is off, in words; [] when the books balance.
+
+    ``finished``: also require that every order has come to an end or waits for stock that is
+    really not there.
+    """
+    checks: list[Callable[[], Iterator[str]]] = [
+        _stock,
+        _outbox,
+        _handled_once,
+        _history,
+        _shipments,
+        _dead_letters,
+    ]
+    if finished:
+        checks.append(_right_ends)
+    return [fault for check in checks for fault in check()]
+
+
+def _stock() -> Iterator[str]:
+    yield from (f"stock: {line}" for line in books_off())
+
+
+def _outbox() -> Iterator[str]:
+    if waiting := OutboxEvent.objects.filter(published_at=None).count():
+        yield f"outbox: {waiting} events were not published"
+    stored = StoredEvent.objects.values("event_id")
+    if lost := OutboxEvent.objects.exclude(event_id__in=stored).count():
+        yield f"audit: {lost} events of the outbox are not in the event store"
+
+
+def _handled_once() -> Iterator[str]:
+    """Each consumer has one inbox row for each event it subscribed to, no more, no less."""
+    by_type = dict(
+        StoredEvent.objects.order_by().values_list("event_type").annotate(count=Count("pk"))
+    )
+    rows = InboxEntry.objects.order_by().values_list("consumer").annotate(count=Count("pk"))
+    handled = dict(rows)
+    dead = dict(
+        DeadLetter.objects.filter(state=DeadLetter.State.OPEN)
+        .order_by()
+        .values_list("consumer")
+        .annotate(count=Count("pk"))
+    )
+    for consumer in consumers():
+        expected = sum(by_type.get(t.event_type, 0) for t in consumer.event_types)
+        found = handled.get(consumer.name, 0) + dead.get(consumer.name, 0)
+        if found != expected:
+            yield f"{consumer.name}: {expected} events, handled {found}"
+
+
+def _history() -> Iterator[str]:
+    broken = [f"position {p}: {fault}" for p, fault in chain_faults() if fault]
+    yield from (f"event store: {line}" for line in broken[:SHOWN])
+    for gap in sequence_gaps()[:SHOWN]:
+        yield f"event store: {gap['producer']} {gap['subject']} has gaps or doubles: {gap}"
+
+
+def _shipments() -> Iterator[str]:
+    """Inventory and routing agree on every shipment."""
+    states = {
+        Reservation.State.HELD: (Shipment.State.OPEN, Shipment.State.PLANNED),
+        Reservation.State.COMMITTED: (Shipment.State.DISPATCHED, Shipment.State.DELIVERED),
+        Reservation.State.RELEASED: (Shipment.State.CANCELLED,),
+        Reservation.State.RETURNED: (Shipment.State.RETURNED,),
+    }
+    for state, fitting in states.items():
+        mine = Reservation.objects.filter(state=state).values("shipment_id").distinct()
+        theirs = Shipment.objects.filter(Q(pk__in=mine))
+        # A shipment that failed once is open again, and its goods are on the truck or back.
+        if state == Reservation.State.COMMITTED:
+            theirs = theirs.exclude(attempts__gt=0)
+        if wrong := theirs.exclude(state__in=fitting).count():
+            yield f"{wrong} shipments are {state} in inventory but not {' or '.join(fitting)}"
+        known = Shipment.objects.filter(pk__in=mine).count()
+        if missing := mine.count() - known:
+            yield f"{missing} reserved shipments are unknown to routing"
+
+
+def _dead_letters() -> Iterator[str]:
+    if count := DeadLetter.objects.filter(state=DeadLetter.State.OPEN).count():
+        yield f"{count} dead letters are open"
+
+
+def _right_ends() -> Iterator[str]:
+    unfinished = Order.objects.exclude(status__in=RIGHT_ENDS)
+    waiting = unfinished.filter(
+        status__in=(Status.BACKORDERED, Status.PARTIALLY_RESERVED),
+        pk__in=Backorder.objects.values("allocation_id"),
+    )
+    stuck = unfinished.exclude(pk__in=waiting.values("pk"))
+    for status, count in stuck.order_by().values_list("status").annotate(Count("pk")):
+        yield f"{count} orders are still {status}"
+    short = Backorder.objects.values_list("product_id", flat=True).distinct()
+    for level in StockLevel.objects.filter(product_id__in=short).select_related("product"):
+        if level.available > 0:
+            yield f"{level}: {level.available} available while an order waits for it"

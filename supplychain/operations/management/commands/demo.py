@@ -1,0 +1,277 @@
+"""manage.py demo: real orders from the API to delivered, in one process without a server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler
+
+import requests
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.servers.basehttp import ThreadedWSGIServer
+from django.db import connection
+from django.utils.crypto import get_random_string
+from rest_framework.authtoken.models import Token
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from inventory.services import ProductData, receive_stock, register_products, register_warehouse
+from orders.management.commands.create_channel import Command as CreateChannel
+from orders.models import CatalogueItem, Order, Status
+from routing.models import Depot, Route, Shipment
+from supplychain.embedded import Embedded
+from supplychain.events.handling import counters
+from supplychain.events.models import InboxEntry, OutboxEvent
+from supplychain.operations import books, report, scenario
+from supplychain.wsgi import application
+
+#: Seconds that a stage may take before something is wrong.
+STAGE = 300.0
+#: Of each hundred stops that many fail at the first try, and of the second tries as well.
+FAILING = 3
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        """The progress bars have the terminal."""
+
+
+class Command(BaseCommand):
+    help = "Run real orders from the API to delivered on SQLite and an in-process broker."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--orders", type=int, default=scenario.ORDERS)
+        parser.add_argument("--serve", action="store_true", help="keep serving the pages")
+        parser.add_argument("--port", type=int, default=8000, help="another one if it is taken")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.EMBEDDED or connection.vendor != "sqlite":
+            raise CommandError(
+                "The demo runs embedded. Type `make demo`, or unset DATABASE_URL and "
+                "CELERY_BROKER_URL; the real thing is `make up`."
+            )
+        if not 1 <= options["orders"] <= 20_000:
+            raise CommandError("--orders takes 1 to 20,000.")
+        self.console = Console()
+        self._fresh_database()
+        server = _serve(options["port"])
+        address = f"http://127.0.0.1:{server.server_port}"
+        password = _admin()
+        with Embedded() as system:
+            found = _Journey(self.console, system, address, options["orders"]).run()
+            self._tell(address, password)
+            if options["serve"]:
+                self._wait(system)
+        server.shutdown()
+        if found:
+            raise CommandError("The books don't balance:\n  " + "\n  ".join(found))
+        self.console.print("[green]Every order has come to a right end and the books balance.")
+
+    def _fresh_database(self) -> None:
+        """Each demo begins with an empty world."""
+        call_command("migrate", verbosity=0)
+        if Order.objects.exists() or OutboxEvent.objects.exists():
+            raise CommandError(
+                f"{settings.DATABASES['default']['NAME']} holds earlier data. `make demo` starts "
+                "with an empty file; delete this one, or name another in DATABASE_URL."
+            )
+
+    def _tell(self, address: str, password: str) -> None:
+        self.console.print(
+            f"\n[bold]Pages[/] (while the demo runs; `make demo ARGS=--serve` keeps them up)\n"
+            f"  admin      {address}/admin/   user admin, password {password}\n"
+            f"  API docs   {address}/api/docs/\n"
+            f"  figures    {address}/api/v1/analytics/summary/ (log in to the admin first)\n"
+            f"  health     {address}/readyz\n"
+        )
+
+    def _wait(self, system: Embedded) -> None:
+        self.console.print("Serving; Ctrl-C ends it.")
+        try:
+            while True:
+                system.check()
+                threading.Event().wait(1)
+        except KeyboardInterrupt:
+            self.console.print("Ending.")
+
+
+def _serve(port: int) -> ThreadedWSGIServer:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            port = 0
+    try:
+        server = ThreadedWSGIServer(("127.0.0.1", port), _Quiet)
+    except OSError:
+        server = ThreadedWSGIServer(("127.0.0.1", 0), _Quiet)
+    server.daemon_threads = True
+    server.set_app(application)
+    threading.Thread(target=server.serve_forever, name="web", daemon=True).start()
+    return server
+
+
+def _admin() -> str:
+    password = get_random_string(12)
+    get_user_model().objects.create_superuser("admin", "admin@example.com", password)
+    return password
+
+
+class _Journey:
+    """The demo's stages, each waiting for the events to have done their work."""
+
+    def __init__(self, console: Console, system: Embedded, address: str, orders: int) -> None:
+        self._console, self._system, self._api = console, system, f"{address}/api/v1"
+        self._world = scenario.build(orders)
+        self._ids: dict[str, str] = {}
+        columns = [TextColumn("{task.description:<38}"), BarColumn(), MofNCompleteColumn()]
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=console)
+
+    def run(self) -> list[str]:
+        """Gives what is off with the books; [] is right."""
+        began = time.monotonic()
+        with self._progress:
+            self._set_up()
+            self._place()
+            self._cancel_some()
+            self._deliver(failing=FAILING)
+            self._receive()
+            self._deliver(failing=0)
+            self._settle()
+        seconds = time.monotonic() - began
+        report.show(self._console, seconds, counters["retried"])
+        return books.faults()
+
+    # --- stages ---------------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        for code, name, latitude, longitude in scenario.WAREHOUSES:
+            warehouse = register_warehouse(
+                code=code, name=name, latitude=latitude, longitude=longitude
+            )
+            if code == scenario.WAREHOUSES[0][0]:
+                register_products(products=[_product(p) for p in self._world.products])
+            lines = sorted(self._world.stock[code].items())
+            receive_stock(warehouse=warehouse, lines=lines, reference="opening", actor="demo")
+        count = len(self._world.products)
+        self._watch("Products known to orders", CatalogueItem.objects.count, count)
+        self._watch("Depots known to routing", Depot.objects.count, len(scenario.WAREHOUSES))
+
+    def _place(self) -> None:
+        token = CreateChannel.channel_token("demo", "Demo shop")
+        task = self._progress.add_task("Orders accepted by the API", total=len(self._world.orders))
+
+        def post(body: dict[str, Any]) -> tuple[str, str]:
+            answer = self._call("post", "orders/", token, json=body)
+            self._progress.advance(task)
+            return body["external_id"], answer["id"]
+
+        self._ids = dict(_in_parallel(post, self._world.orders))
+        placed = Order.objects.exclude(status=Status.PLACED)
+        self._watch("Orders allocated", placed.count, len(self._ids))
+
+    def _cancel_some(self) -> None:
+        token = CreateChannel.channel_token("demo", "Demo shop")
+        for external_id in sorted(self._world.cancelled):
+            path = f"orders/{self._ids[external_id]}/cancel/"
+            self._call("post", path, token, json={"reason": "changed my mind"})
+        gone = Order.objects.filter(status=Status.CANCELLED)
+        self._watch("Orders cancelled", gone.count, len(self._world.cancelled))
+
+    def _deliver(self, failing: int) -> None:
+        """Dispatch what is planned and drive it, until nothing is open any more."""
+        staff = Token.objects.get_or_create(user=get_user_model().objects.get(username="admin"))
+        token = staff[0].key
+        for round_ in range(10):
+            self._wait_for_plans()
+            routes = list(Route.objects.filter(state=Route.State.PLANNED))
+            if not routes:
+                return
+            task = self._progress.add_task(f"Routes driven, round {round_ + 1}", total=len(routes))
+            for number, route in enumerate(routes):
+                self._drive(str(route.pk), token, failing if round_ < 2 else 0, number)
+                self._progress.advance(task)
+            self._settle()
+
+    def _drive(self, route: str, token: str, failing: int, number: int) -> None:
+        stops = self._call("post", f"routes/{route}/dispatch/", token)["stops"]
+        for stop in stops:
+            if stop["state"] != "pending":
+                continue
+            if (number * 7 + stop["position"]) % 100 < failing:
+                path, body = f"stops/{stop['id']}/fail/", {"reason": "nobody at home"}
+            else:
+                path, body = f"stops/{stop['id']}/deliver/", {}
+            self._call("post", path, token, json=body)
+
+    def _receive(self) -> None:
+        """The missing stock comes in, through the API; backorders are filled."""
+        user = get_user_model().objects.get(username="admin")
+        token = Token.objects.get_or_create(user=user)[0].key
+        for code, units in self._world.late_stock.items():
+            lines = [{"sku": sku, "quantity": n} for sku, n in sorted(units.items())]
+            if lines:
+                body = {"warehouse": code, "reference": "late delivery", "lines": lines}
+                self._call("post", "receipts/", token, json=body)
+        self._settle()
+
+    # --- waiting --------------------------------------------------------------------------
+
+    def _wait_for_plans(self) -> None:
+        """Until every open shipment is planned, or the planner has said why it can't be."""
+        opened = Shipment.objects.filter(state=Shipment.State.OPEN, unplannable_reason="")
+        self._settle()
+        self._until(lambda: not opened.exists(), "shipments to be planned")
+        self._settle()
+
+    def _settle(self) -> None:
+        """Until no event waits anywhere."""
+        self._until(self._is_quiet, "events to be handled")
+
+    def _is_quiet(self) -> bool:
+        if OutboxEvent.objects.filter(published_at=None).exists():
+            return False
+        if self._system.messages_waiting():
+            return False
+        handled = InboxEntry.objects.filter(consumer="audit.record_events").count()
+        return handled == OutboxEvent.objects.count() and not list(books._handled_once())
+
+    def _watch(self, what: str, count: Callable[[], int], total: int) -> None:
+        task = self._progress.add_task(what, total=total)
+
+        def reached() -> bool:
+            done = count()
+            self._progress.update(task, completed=done)
+            return done >= total
+
+        self._until(reached, what)
+
+    def _until(self, done: Callable[[], bool], what: str) -> None:
+        if not self._system.wait_until(done, STAGE):
+            raise CommandError(f"Waited {STAGE:.0f} s in vain for {what}; the log says more.")
+
+    def _call(self, method: str, path: str, token: str, **options: Any) -> dict[str, Any]:
+        headers = {"Authorization": f"Token {token}"}
+        answer = requests.request(
+            method, f"{self._api}/{path}", headers=headers, timeout=60, **options
+        )
+        if answer.status_code >= 400:
+            raise CommandError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def _product(data: dict[str, Any]) -> ProductData:
+    return ProductData(**{key: value for key, value in data.items() if key != "price"})
+
+
+def _in_parallel(
+    work: Callable[[dict[str, Any]], tuple[str, str]], items: Iterable[dict[str, Any]]
+) -> list[tuple[str, str]]:
+    with ThreadPoolExecutor(4, "channel") as pool:
+        return list(pool.map(work, items))
