@@ -14,21 +14,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.pagination import CursorPagination
-from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from .errors import SupplyChainError
-
-
-class StrictJSONParser(JSONParser):
-    """JSON whose nesting can't exhaust the interpreter."""
-
-    def parse(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().parse(*args, **kwargs)
-        except RecursionError:
-            raise ParseError("The JSON is nested too deeply.") from None
 
 
 class StrictInteger(serializers.IntegerField):
