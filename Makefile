@@ -24,7 +24,8 @@ servers: venv  ## install PostgreSQL and RabbitMQ if they are missing
 	@$(PYTHON) -m supplychain.native.install
 
 demo: venv  ## watch orders flow through the system; one process, no servers
-	@$(PYTHON) manage.py demo $(ARGS)
+	@DATABASE_URL="sqlite:///$(CURDIR)/.demo/demo.sqlite3" CELERY_BROKER_URL=memory://localhost/ \
+	EMAIL_URL="filemail:///$(CURDIR)/.demo/mails" $(PYTHON) manage.py demo $(ARGS)
 
 test: check servers  ## check, then all tests on a private PostgreSQL and RabbitMQ
 	@$(RUN) -- $(PYTHON) -m pytest $(ARGS)

@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework.authtoken",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "supplychain.events",
     "supplychain.operations",
     "orders",
@@ -163,6 +164,9 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Supply chain API",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # The page's scripts come from here, not from a foreign host.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 #: Bytes; a longer request body is answered with 413 before it is read.
 API_MAX_BODY = int(_number("API_MAX_BODY", 2_500_000, 1_000, 100_000_000))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from django.db.models import Count
 from rich.console import Console, Group
 from rich.table import Table
 
 from analytics.selectors import summary
+from notifications.models import Notification
 from orders.models import Order
 from routing.models import PlanRun, Route, Stop
 from supplychain.events.models import DeadLetter, InboxEntry
@@ -41,11 +44,17 @@ def _run(figures: dict[str, object], seconds: float, retries: int) -> Table:
         "split orders": str(split),
         "plans": f"{PlanRun.objects.count()} runs, {Route.objects.count()} routes, "
         f"{Stop.objects.count()} stops",
+        "messages": _messages(),
         "retries": str(retries),
         "dead letters": str(DeadLetter.objects.count()),
     }.items():
         table.add_row(name, value)
     return table
+
+
+def _messages() -> str:
+    states = Counter(Notification.objects.values_list("state", flat=True))
+    return ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"
 
 
 def _shipments_per_order() -> list[int]:

@@ -19,9 +19,9 @@ PRODUCTS = 60
 
 #: Code, name, latitude, longitude.
 WAREHOUSES = (
-    ("GRU", "Guarulhos", -23.4356, -46.4731),
-    ("GIG", "Galeão", -22.8100, -43.2506),
-    ("CNF", "Pampulha", -19.8520, -43.9800),
+    ("GUARULHOS", "Guarulhos", -23.4628, -46.5333),
+    ("CAMPINAS", "Campinas", -22.9056, -47.0608),
+    ("SANTOS", "Santos", -23.9608, -46.3336),
 )
 _KINDS = (
     "lamp",
@@ -94,7 +94,7 @@ def _order(
         "ship_to": {
             "address": f"Rua {chance.randrange(1, 900)}, {chance.randrange(1, 2000)}",
             "city": place["name"],
-            "region": place["admin1"],
+            "region": place["admin1code"],
             "postal_code": f"{chance.randrange(1000, 99999):05}",
             "country": "BR",
             # Scattered over some two kilometres around the city's point.
@@ -116,7 +116,7 @@ def _order(
 
 
 def _stock_up(chance: random.Random, world: Scenario) -> None:
-    """85 % of the demand at first, spread unevenly over the warehouses, so that some orders
+    """93 % of the demand at first, spread unevenly over the warehouses, so that some orders
     split and some wait; the rest comes in later."""
     demand: Counter[str] = Counter()
     for order in world.orders:
@@ -125,7 +125,7 @@ def _stock_up(chance: random.Random, world: Scenario) -> None:
     world.stock = {code: {} for code in codes}
     world.late_stock = {code: {} for code in codes}
     for sku, units in sorted(demand.items()):
-        first = int(units * 0.85)
+        first = int(units * 0.93)
         shares = [chance.random() for _ in codes]
         for code, share in zip(codes, shares, strict=True):
             if part := int(first * share / sum(shares)):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging.config
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 from wsgiref.simple_server import WSGIRequestHandler
 
 import requests
@@ -16,13 +19,16 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.servers.basehttp import ThreadedWSGIServer
+from django.core.wsgi import get_wsgi_application
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils.crypto import get_random_string
 from rest_framework.authtoken.models import Token
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from inventory.services import ProductData, receive_stock, register_products, register_warehouse
+from notifications.models import Notification
 from orders.management.commands.create_channel import Command as CreateChannel
 from orders.models import CatalogueItem, Order, Status
 from routing.models import Depot, Route, Shipment
@@ -30,8 +36,9 @@ from supplychain.embedded import Embedded
 from supplychain.events.handling import counters
 from supplychain.events.models import InboxEntry, OutboxEvent
 from supplychain.operations import books, report, scenario
-from supplychain.wsgi import application
 
+FOLDER = settings.BASE_DIR / ".demo"
+LOG = FOLDER / "demo.log"
 #: Seconds that a stage may take before something is wrong.
 STAGE = 300.0
 #: Of each hundred stops that many fail at the first try, and of the second tries as well.
@@ -60,6 +67,8 @@ class Command(BaseCommand):
         if not 1 <= options["orders"] <= 20_000:
             raise CommandError("--orders takes 1 to 20,000.")
         self.console = Console()
+        held = self._alone()
+        _log_to(LOG)
         self._fresh_database()
         server = _serve(options["port"])
         address = f"http://127.0.0.1:{server.server_port}"
@@ -70,25 +79,38 @@ class Command(BaseCommand):
             if options["serve"]:
                 self._wait(system)
         server.shutdown()
+        held.close()
         if found:
-            raise CommandError("The books don't balance:\n  " + "\n  ".join(found))
+            raise CommandError(f"Something is off ({LOG} says more):\n  " + "\n  ".join(found))
         self.console.print("[green]Every order has come to a right end and the books balance.")
 
+    def _alone(self) -> IO[str]:
+        """Two demos would share one file; the lock ends with the process, however it ends."""
+        FOLDER.mkdir(exist_ok=True)
+        lock = (FOLDER / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError("A demo is running here already; end it first.") from None
+        return lock
+
     def _fresh_database(self) -> None:
-        """Each demo begins with an empty world."""
+        """Each demo begins with an empty world. Only its own file is ever thrown away."""
+        path = Path(settings.DATABASES["default"]["NAME"])
+        if path.parent == FOLDER:
+            for old in FOLDER.glob(f"{path.name}*"):
+                old.unlink()
         call_command("migrate", verbosity=0)
+        settings.STATIC_ROOT.mkdir(exist_ok=True)  # else the web server warns
         if Order.objects.exists() or OutboxEvent.objects.exists():
-            raise CommandError(
-                f"{settings.DATABASES['default']['NAME']} holds earlier data. `make demo` starts "
-                "with an empty file; delete this one, or name another in DATABASE_URL."
-            )
+            raise CommandError(f"{path} holds earlier data. `make demo` uses a file of its own.")
 
     def _tell(self, address: str, password: str) -> None:
         self.console.print(
-            f"\n[bold]Pages[/] (while the demo runs; `make demo ARGS=--serve` keeps them up)\n"
+            f"\n[bold]Pages[/] (`make demo ARGS=--serve` keeps them up)\n"
             f"  admin      {address}/admin/   user admin, password {password}\n"
             f"  API docs   {address}/api/docs/\n"
-            f"  figures    {address}/api/v1/analytics/summary/ (log in to the admin first)\n"
+            f"  figures    {address}/api/v1/analytics/summary/ (once logged in)\n"
             f"  health     {address}/readyz\n"
         )
 
@@ -102,6 +124,16 @@ class Command(BaseCommand):
             self.console.print("Ending.")
 
 
+def _log_to(path: Path) -> None:
+    """The progress bars have the terminal. In the settings, since Celery's workers configure
+    logging from there once more."""
+    path.unlink(missing_ok=True)
+    handler = {"class": "logging.FileHandler", "filename": str(path), "formatter": "line"}
+    configured: dict[str, Any] = settings.LOGGING
+    configured["handlers"]["console"] = handler
+    logging.config.dictConfig(configured)
+
+
 def _serve(port: int) -> ThreadedWSGIServer:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -111,7 +143,7 @@ def _serve(port: int) -> ThreadedWSGIServer:
     except OSError:
         server = ThreadedWSGIServer(("127.0.0.1", 0), _Quiet)
     server.daemon_threads = True
-    server.set_app(application)
+    server.set_app(get_wsgi_application())
     threading.Thread(target=server.serve_forever, name="web", daemon=True).start()
     return server
 
@@ -139,9 +171,10 @@ class _Journey:
             self._set_up()
             self._place()
             self._cancel_some()
-            self._deliver(failing=FAILING)
+            self._deliver("Shipments planned", failing=FAILING)
             self._receive()
-            self._deliver(failing=0)
+            self._deliver("Backordered shipments planned", failing=0)
+            self._watch_falling("Customers told", Notification.objects.filter(state="pending"))
             self._settle()
         seconds = time.monotonic() - began
         report.show(self._console, seconds, counters["retried"])
@@ -183,20 +216,21 @@ class _Journey:
         gone = Order.objects.filter(status=Status.CANCELLED)
         self._watch("Orders cancelled", gone.count, len(self._world.cancelled))
 
-    def _deliver(self, failing: int) -> None:
+    def _deliver(self, waiting_for: str, failing: int) -> None:
         """Dispatch what is planned and drive it, until nothing is open any more."""
         staff = Token.objects.get_or_create(user=get_user_model().objects.get(username="admin"))
         token = staff[0].key
         for round_ in range(10):
-            self._wait_for_plans()
+            self._wait_for_plans(waiting_for)
             routes = list(Route.objects.filter(state=Route.State.PLANNED))
             if not routes:
                 return
-            task = self._progress.add_task(f"Routes driven, round {round_ + 1}", total=len(routes))
+            task = self._progress.add_task("  driven, in routes", total=len(routes))
             for number, route in enumerate(routes):
                 self._drive(str(route.pk), token, failing if round_ < 2 else 0, number)
                 self._progress.advance(task)
             self._settle()
+            waiting_for = "Failed deliveries planned again"
 
     def _drive(self, route: str, token: str, failing: int, number: int) -> None:
         stops = self._call("post", f"routes/{route}/dispatch/", token)["stops"]
@@ -222,11 +256,11 @@ class _Journey:
 
     # --- waiting --------------------------------------------------------------------------
 
-    def _wait_for_plans(self) -> None:
+    def _wait_for_plans(self, what: str) -> None:
         """Until every open shipment is planned, or the planner has said why it can't be."""
-        opened = Shipment.objects.filter(state=Shipment.State.OPEN, unplannable_reason="")
         self._settle()
-        self._until(lambda: not opened.exists(), "shipments to be planned")
+        opened = Shipment.objects.filter(state=Shipment.State.OPEN, unplannable_reason="")
+        self._watch_falling(what, opened)
         self._settle()
 
     def _settle(self) -> None:
@@ -251,9 +285,13 @@ class _Journey:
 
         self._until(reached, what)
 
+    def _watch_falling(self, what: str, waiting: QuerySet[Any]) -> None:
+        if total := waiting.count():
+            self._watch(what, lambda: total - waiting.count(), total)
+
     def _until(self, done: Callable[[], bool], what: str) -> None:
         if not self._system.wait_until(done, STAGE):
-            raise CommandError(f"Waited {STAGE:.0f} s in vain for {what}; the log says more.")
+            raise CommandError(f"Waited {STAGE:.0f} s in vain for {what}; see {LOG}.")
 
     def _call(self, method: str, path: str, token: str, **options: Any) -> dict[str, Any]:
         headers = {"Authorization": f"Token {token}"}
