@@ -15,6 +15,7 @@ from kombu import Exchange, Queue
 from conftest import eventually
 from supplychain.events import relay as relays
 from supplychain.events.amqp_wire import AmqpWire
+from supplychain.events.consumers import queue_names
 from supplychain.events.deadletters import redrive
 from supplychain.events.models import DeadLetter, InboxEntry, OutboxEvent
 from supplychain.events.relay import Relay, claim, trim
@@ -156,7 +157,7 @@ def test_a_damaged_row_is_refused_without_harm_to_others(broker, wire):
 
 def test_an_event_nobody_is_bound_to_is_not_dropped(broker, wire):
     with broker.channel() as channel:
-        for queue in ("lab", "lab_other", "audit"):
+        for queue in queue_names():
             bound = Queue(queue, channel=channel)
             for key in ("lab.tried", "#"):
                 bound.unbind_from(Exchange("lab", type="topic"), routing_key=key)
