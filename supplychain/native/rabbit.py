@@ -116,12 +116,12 @@ class RabbitServer(Server):
     def _launch(self) -> None:
         """epmd first, as our own child: a node that finds none starts a daemon that stays."""
         environment = self._environment()
+        server = [_programs() / "rabbitmq-server"]  # raises when anything is missing, epmd too
         epmd = str(shutil.which("epmd"))
         self._spawn([epmd], death_signal=signal.SIGTERM, env=environment)
         epmd_port = int(self._state["epmd_port"])
         if not processes.wait_until(lambda: processes.answers(epmd_port), 10):
             raise ServerFailed(f"{epmd} doesn't listen on port {epmd_port}:\n{self._log_end()}")
-        server = [_programs() / "rabbitmq-server"]
         self._spawn(server, death_signal=signal.SIGTERM, env=environment)
 
     def _environment(self) -> dict[str, str]:
