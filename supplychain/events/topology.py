@@ -142,6 +142,28 @@ def declare(connection: Connection) -> Topology:
     return wanted
 
 
+def prune(connection: Connection) -> None:
+    """Unbind what no consumer subscribes to any more: its events would go on coming, and die.
+
+    The broker can't be asked over AMQP what is bound, but to unbind what isn't is no error: so
+    everything that this code could have bound and doesn't want is unbound. It is for whoever
+    rolls out a version, after declare(), and for nobody else: a process of the version before
+    would take the new one's subscriptions away, and with them its events.
+    """
+    wanted = set(topology().bindings)
+    with connection.channel() as channel:
+        for binding in _possible_bindings():
+            if binding not in wanted:
+                channel.queue_unbind(binding.queue, binding.exchange, binding.routing_key)
+
+
+def _possible_bindings() -> Iterator[Binding]:
+    """Every event type, and everything of each producer, in every queue."""
+    keys = {(e.producer, key) for e in event_classes() for key in (e.event_type, "#")}
+    for queue in queue_names():
+        yield from (Binding(producer, queue, key) for producer, key in sorted(keys))
+
+
 def _declare(entity: Exchange | Queue, channel: StdChannel) -> None:
     try:
         entity(channel).declare()
@@ -149,39 +171,58 @@ def _declare(entity: Exchange | Queue, channel: StdChannel) -> None:
         kind = "queue" if isinstance(entity, Queue) else "exchange"
         raise TopologyConflict(
             f"The {kind} {entity.name!r} is in the broker with other arguments than this version "
-            f"declares ({conflict.reply_text}). Stop the processes that use it, then run "
-            f"`manage.py topology --recreate {entity.name}`: it replaces an empty {kind} and "
-            f"refuses a full one."
+            f"declares ({conflict.reply_text}). {_advice(entity)}"
         ) from conflict
 
 
-def recreate(connection: Connection, name: str) -> None:
-    """Delete an unused, empty queue (or an exchange of ours) so that it can be declared anew.
+def _advice(entity: Exchange | Queue) -> str:
+    """Nothing may be published meanwhile: what finds no queue or binding there is not kept."""
+    command = f"`manage.py topology --recreate {entity.name}`"
+    if isinstance(entity, Exchange):
+        return f"Stop all relays and workers, then run {command}: it replaces the exchange."
+    return (
+        "Stop the relays (events then wait in the outbox), let workers of the version before "
+        f"empty the queue, stop them, then run {command}: it replaces an empty queue and refuses "
+        "a full one."
+    )
 
-    Raises TopologyConflict while it holds messages or has consumers: nothing is thrown away.
+
+def recreate(connection: Connection, name: str) -> None:
+    """Delete what differs of a queue or exchange of ours, so that it can be declared anew.
+
+    Raises TopologyConflict while a queue holds messages or has consumers: nothing is thrown
+    away. A domain's exchange and queue have one name, so the one that is as it should be stays.
     """
     wanted = topology()
+    called = [entity for entity in (*wanted.exchanges, *wanted.queues) if entity.name == name]
+    if not called:
+        raise TopologyConflict(f"{name!r} is no queue or exchange of this system.")
+    for entity in called:
+        if _differs(connection, entity):
+            with connection.channel() as channel:
+                _delete(channel, entity)
+
+
+def _differs(connection: Connection, entity: Exchange | Queue) -> bool:
     with connection.channel() as channel:
+        bound = entity(channel)
         try:
-            if any(queue.name == name for queue in wanted.queues):
-                _delete_empty(channel, name)
-            elif any(exchange.name == name for exchange in wanted.exchanges):
-                channel.exchange_delete(name)
-            else:
-                raise TopologyConflict(f"{name!r} is no queue or exchange of this system.")
-        except PreconditionFailed as refused:
-            raise TopologyConflict(
-                f"{name} is still in use or not empty ({refused.reply_text}). Stop its worker's "
-                "publishers, let the worker empty it, stop the worker, and try again."
-            ) from refused
+            # A queue without its exchange, which may differ, too.
+            bound.queue_declare() if isinstance(entity, Queue) else bound.declare()
+        except PreconditionFailed:
+            return True
+    return False
 
 
-def _delete_empty(channel: Any, name: str) -> None:
+def _delete(channel: Any, entity: Exchange | Queue) -> None:
     """Quorum queues of RabbitMQ 3.10 don't honour if-empty, so look first."""
-    _, messages, users = channel.queue_declare(name, passive=True)
+    if isinstance(entity, Exchange):
+        channel.exchange_delete(entity.name)
+        return
+    _, messages, users = channel.queue_declare(entity.name, passive=True)
     if messages or users:
         raise TopologyConflict(
-            f"{name} holds {messages} messages and has {users} consumers; it is replaced only "
-            "when both are 0. Let its worker empty it, then stop the worker."
+            f"{entity.name} holds {messages} messages and has {users} consumers; it is replaced "
+            "only when both are 0. Stop the relays, let its worker empty it, then stop the worker."
         )
-    channel.queue_delete(name)
+    channel.queue_delete(entity.name)

@@ -1,12 +1,13 @@
 """manage.py topology: what the broker should hold, and to declare it."""
 
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu import Connection
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from supplychain.events import topology
 from supplychain.events.consumers import consumers
@@ -16,7 +17,9 @@ class Command(BaseCommand):
     help = "Show exchanges, queues and bindings; declare them with --declare."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--declare", action="store_true", help="declare it in the broker")
+        parser.add_argument(
+            "--declare", action="store_true", help="declare it in the broker, and unbind the rest"
+        )
         parser.add_argument("--recreate", metavar="NAME", help="replace an empty queue or exchange")
         parser.add_argument("--wait", type=float, default=30, help="seconds to wait for the broker")
 
@@ -32,6 +35,7 @@ class Command(BaseCommand):
                 if options["recreate"]:
                     topology.recreate(connection, options["recreate"])
                 declared = topology.declare(connection)
+                topology.prune(connection)
         except topology.TopologyConflict as conflict:
             raise CommandError(str(conflict)) from conflict
         self.stdout.write(
@@ -50,13 +54,15 @@ class Command(BaseCommand):
 
     def _show(self) -> None:
         wanted = topology.topology()
-        console = Console()
+        # Into a file or a pipe nothing is cut to the width of a terminal.
+        console = Console(width=None if sys.stdout.isatty() else 200)
         exchanges = Table("exchange", "type", title="Exchanges")
         for exchange in wanted.exchanges:
             exchanges.add_row(exchange.name, exchange.type)
-        queues = Table("queue", "bound to", "key", "arguments", title="Queues")
+        arguments_column = Column("arguments", overflow="fold")
+        queues = Table("queue", "bound to", "key", arguments_column, title="Queues")
         for queue in wanted.queues:
-            arguments = ", ".join(f"{k}={v}" for k, v in (queue.queue_arguments or {}).items())
+            arguments = "\n".join(f"{k}={v}" for k, v in (queue.queue_arguments or {}).items())
             queues.add_row(queue.name, queue.exchange.name, queue.routing_key, arguments)
         bindings = Table("exchange", "key", "queue", title="Subscriptions")
         for binding in wanted.bindings:
