@@ -95,5 +95,5 @@ def read_body(body: str | bytes) -> Envelope:
         return Envelope.model_validate(args[0])
     except ValidationError as invalid:
         raise MalformedMessage(f"The envelope is not valid: {invalid}") from invalid
-    except (ValueError, TypeError, LookupError) as broken:
+    except (ValueError, TypeError, LookupError, RecursionError) as broken:
         raise MalformedMessage(f"The message is not a JSON event: {broken}") from broken
