@@ -7,29 +7,15 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.functional import cached_property
 from django.utils.html import format_html
 
-from supplychain.admin_tools import ReadOnlyAdmin
+from supplychain.admin_tools import ReadOnlyAdmin, ShallowPaginator
 from supplychain.events.base import event_classes
 
 from .models import StoredEvent
-
-#: Pages reach back this many rows; what is older is found by search.
-PAGED = 10_000
-
-
-class ShallowPaginator(Paginator):
-    """Counts no further than anybody pages, so that no page scans millions of rows."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return len(rows.order_by().values_list("pk")[:PAGED])
 
 
 class KnownValues(admin.SimpleListFilter):
