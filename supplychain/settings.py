@@ -17,27 +17,45 @@ from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
 if not os.environ.get("SUPPLYCHAIN_NO_DOTENV"):
     environ.Env.read_env(BASE_DIR / ".env")
 
 
-def _read(name: str, read: Callable[[], T], expected: str) -> T:
+# django-environ reads .env and URLs. The rest is read here: it takes "maybe" for false, "1e3"
+# for 13, and a secret that begins with $ for the name of another variable.
+def _text(name: str, default: str = "") -> str:
+    """Set to nothing, as in a .env that is half filled in, is not set."""
+    return os.environ.get(name, "").strip() or default
+
+
+def _list(name: str, default: list[str]) -> list[str]:
+    return [part.strip() for part in _text(name).split(",") if part.strip()] or default
+
+
+def _read(name: str, default: str, read: Callable[[str], T], expected: str) -> T:
     try:
-        return read()
+        return read(_text(name, default))
     except Exception as wrong:
         raise ImproperlyConfigured(f"{name} must be {expected}; it is not: {wrong}") from wrong
 
 
+def _switch(name: str) -> bool:
+    """Off unless asked for."""
+    value = _text(name, "false").lower()
+    if value not in {"true", "yes", "on", "1", "false", "no", "off", "0"}:
+        raise ImproperlyConfigured(f"{name} must be true or false; it is {value!r}.")
+    return value in {"true", "yes", "on", "1"}
+
+
 def _number(name: str, default: float, low: float, high: float) -> float:
-    value = float(_read(name, lambda: env.float(name, default), "a number"))
+    value = _read(name, str(default), float, "a number")
     if not low <= value <= high:
         raise ImproperlyConfigured(f"{name} must be from {low} to {high}; it is {value}.")
     return value
 
 
-DEBUG = _read("DEBUG", lambda: env.bool("DEBUG", False), "true or false")
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "memory://localhost/")
+DEBUG = _switch("DEBUG")
+CELERY_BROKER_URL = _text("CELERY_BROKER_URL", "memory://localhost/")
 if CELERY_BROKER_URL.partition("://")[0] not in {"memory", "amqp", "amqps", "pyamqp"}:
     raise ImproperlyConfigured(
         "CELERY_BROKER_URL must start with amqp:// or amqps:// (RabbitMQ), or be memory:// "
@@ -46,7 +64,7 @@ if CELERY_BROKER_URL.partition("://")[0] not in {"memory", "amqp", "amqps", "pya
 #: One process holds broker, workers and web: for trying out, see README.
 EMBEDDED = CELERY_BROKER_URL.startswith("memory")
 
-SECRET_KEY = env.str("SECRET_KEY", "")
+SECRET_KEY = _text("SECRET_KEY")
 if not SECRET_KEY:
     if not (EMBEDDED or DEBUG):
         raise ImproperlyConfigured(
@@ -55,9 +73,9 @@ if not SECRET_KEY:
         )
     SECRET_KEY = secrets.token_urlsafe(50)
 
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-if env.bool("BEHIND_TLS_PROXY", False):
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS", [])
+if _switch("BEHIND_TLS_PROXY"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 
@@ -115,7 +133,8 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASES = {
     "default": _read(
         "DATABASE_URL",
-        lambda: env.db("DATABASE_URL", f"sqlite:///{BASE_DIR / 'supplychain.sqlite3'}"),
+        f"sqlite:///{BASE_DIR / 'supplychain.sqlite3'}",
+        environ.Env.db_url_config,
         "a URL like postgres://user:password@host:5432/name",
     )
 }
@@ -214,12 +233,13 @@ PLANNING_SOLVE_SECONDS = _number("PLANNING_SOLVE_SECONDS", 5.0, 0.1, 600)
 # --- Notifications ------------------------------------------------------------------------
 _email = _read(
     "EMAIL_URL",
-    lambda: env.email_url("EMAIL_URL", "consolemail://"),
+    "consolemail://",
+    environ.Env.email_url_config,
     "a URL like smtp://user:password@host:587 or consolemail:// or filemail:///folder",
 )
 vars().update(_email)
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "orders@localhost")
+DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "orders@localhost")
 #: Seconds between two looks for notifications that are due.
 NOTIFICATION_INTERVAL = _number("NOTIFICATION_INTERVAL", 1.0, 0.1, 3600)
 
@@ -239,7 +259,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- Logs ---------------------------------------------------------------------------------
-LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
+LOG_LEVEL = _text("LOG_LEVEL", "INFO").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
     raise ImproperlyConfigured(f"LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {LOG_LEVEL}.")
 LOGGING = {
