@@ -258,6 +258,10 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
+# --- Metrics ------------------------------------------------------------------------------
+#: Bearer token of GET /metrics; without one only staff gets in.
+METRICS_TOKEN = _text("METRICS_TOKEN")
+
 # --- Logs ---------------------------------------------------------------------------------
 LOG_LEVEL = _text("LOG_LEVEL", "INFO").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
