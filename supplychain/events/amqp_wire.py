@@ -31,8 +31,9 @@ _UNENCODABLE = (FrameSyntaxError, ValueError, TypeError, struct.error, OverflowE
 class AmqpWire:
     """One connection and one channel in confirm mode; not for use by several threads."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience: float = CONFIRM_TIMEOUT) -> None:
         self._url = url
+        self._patience = patience
         self._connection: Connection | None = None
         self._channel: Any = None
         self._last_tag = 0
@@ -103,7 +104,7 @@ class AmqpWire:
 
     def _await_confirms(self) -> None:
         assert self._connection is not None
-        deadline = time.monotonic() + CONFIRM_TIMEOUT
+        deadline = time.monotonic() + self._patience
         while self._waiting:
             left = deadline - time.monotonic()
             if left <= 0:

@@ -1,8 +1,15 @@
-"""Promise: what reaches a dead-letter queue becomes a row, and leaves the queue only then."""
+"""Promise: what reaches a dead-letter queue becomes a row, and leaves the queue only then; and
+what somebody wants redriven is sent as soon as the broker takes it.
+
+One process for both ways: nobody else needs to know how dead letters travel.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kombu import Connection, Consumer
@@ -12,8 +19,40 @@ from . import deadletters, topology
 from .consumers import queue_names
 from .handling import Message, _patiently
 from .names import dead_queue
+from .wire import BrokerUnavailable, Wire
+from .wires import open_wire
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between two looks for redrives that were asked for.
+LOOK_EVERY = 0.5
+#: Seconds that a batch of redrives waits for its confirms; below the ten in which a process
+#: must end.
+PATIENCE = 5.0
+#: Seconds; the longest pause after the broker took none.
+TROUBLE_CAP = 30.0
+
+
+class Redriver:
+    """Sends the redrives that were asked for, and lets a broker in trouble have its peace."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._next = self._trouble = 0.0
+
+    def look(self) -> int:
+        """To be called often; gives how many rows it dealt with."""
+        if time.monotonic() < self._next:
+            return 0
+        done = 0
+        try:
+            done = _patiently(lambda: deadletters.send_redrives(self._wire))
+            self._trouble = 0.0
+        except BrokerUnavailable as away:
+            self._trouble = min(TROUBLE_CAP, self._trouble * 2 or 1.0)
+            logger.warning("Redrives wait %.0f s: %s", self._trouble, away)
+        self._next = time.monotonic() + max(LOOK_EVERY, self._trouble)
+        return done
 
 
 class Ingester(ConsumerMixin):  # type: ignore[misc]
@@ -22,9 +61,9 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.ingested = 0
+        self._redriver = Redriver(open_wire(patience=PATIENCE))
 
     def get_consumers(self, consumer: type[Consumer], channel: Any) -> list[Consumer]:
-        topology.declare(self.connection)
         wanted = {dead_queue(name): name for name in queue_names()}
         queues = [queue for queue in topology.topology().queues if queue.name in wanted]
         return [
@@ -53,11 +92,28 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
     def on_consume_ready(self, *args: Any, **kwargs: Any) -> None:
         logger.info("Watching the dead-letter queues of %s", ", ".join(queue_names()))
 
+    def on_iteration(self) -> None:
+        self._redriver.look()
+
     def consume(
         self, limit: Any, timeout: Any = None, safety_interval: float = 0.5, **kw: Any
     ) -> Any:
         """Looks twice a second whether to stop."""
         return super().consume(limit, timeout=timeout, safety_interval=safety_interval, **kw)
+
+    @contextmanager
+    def establish_connection(self) -> Iterator[Connection]:
+        """Waits for a broker that is away, but not beyond the wish to stop."""
+        with self.connection.clone() as connection:
+            connection.ensure_connection(
+                self.on_connection_error, callback=self._raise_if_stopped, interval_max=5
+            )
+            topology.declare(connection)
+            yield connection
+
+    def _raise_if_stopped(self) -> None:
+        if self.should_stop:
+            raise SystemExit(0)
 
     def on_connection_error(self, exc: Exception, interval: float) -> None:
         logger.warning("The broker is away (%s), again in %s s", exc, interval)

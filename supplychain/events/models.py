@@ -56,6 +56,11 @@ class OutboxEvent(models.Model):
                 name="outbox_published",
                 condition=Q(published_at__isnull=False),
             ),
+            models.Index(
+                fields=["id"],
+                name="outbox_parked",
+                condition=Q(parked_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -108,6 +113,8 @@ class DeadLetter(models.Model):
 
     class State(models.TextChoices):
         OPEN = "open"
+        #: Asked for; the dead-letter process sends it as soon as the broker takes it.
+        REDRIVING = "redriving"
         REDRIVEN = "redriven"
         DISCARDED = "discarded"
 

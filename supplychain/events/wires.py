@@ -8,7 +8,7 @@ from functools import cache
 
 from django.conf import settings
 
-from .amqp_wire import AmqpWire
+from .amqp_wire import CONFIRM_TIMEOUT, AmqpWire
 from .memory_wire import MemoryWire
 from .wire import Wire
 
@@ -20,11 +20,12 @@ def memory_wire() -> MemoryWire:
     return MemoryWire(settings.CELERY_BROKER_URL)
 
 
-def open_wire() -> Wire:
-    """A new wire to the configured broker."""
+def open_wire(*, patience: float = CONFIRM_TIMEOUT) -> Wire:
+    """A new wire to the configured broker; ``patience`` is how many seconds it waits for the
+    confirms of a batch."""
     if settings.EMBEDDED:
         return memory_wire()
-    return AmqpWire(settings.CELERY_BROKER_URL)
+    return AmqpWire(settings.CELERY_BROKER_URL, patience=patience)
 
 
 def process_wire() -> Wire:

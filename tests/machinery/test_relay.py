@@ -141,7 +141,7 @@ def test_a_poison_row_does_not_block_others_but_its_own_aggregate(broker, wire):
         poison.event_id,
     )
     OutboxEvent.objects.filter(pk=poison.pk).update(event_type="lab.tried")
-    redrive(letter, wire, by="test")
+    redrive(letter, by="test")
     drain(relay)
     assert [e["sequence"] for e in arrived(broker)] == [1]
 

@@ -116,15 +116,14 @@ def test_exhausted_goes_to_the_dead_letters_and_a_redrive_is_handled_once(proces
     assert (letter.reason, letter.attempts, letter.exception) == ("exhausted", 4, "ValueError")
     assert "failing attempt 4" in letter.message
     assert "consumers.py" in letter.traceback
-    wire = AmqpWire(settings.CELERY_BROKER_URL)
-    redrive(letter, wire, by="test")
+    redrive(letter, by="test")
     eventually(lambda: effects("try_it") == [1])
     # Once more, as after a crash between publishing and writing the row: a no-op.
     DeadLetter.objects.update(state=DeadLetter.State.OPEN)
-    redrive(letter, wire, by="test")
+    redrive(letter, by="test")
     sent = try_things({2: "ok"})
     eventually(lambda: InboxEntry.objects.filter(event_id=sent[0].event_id).exists())
-    wire.close()
+    eventually(lambda: DeadLetter.objects.get().state == DeadLetter.State.REDRIVEN)
     assert effects("try_it") == [1, 2]
 
 

@@ -3,18 +3,21 @@
 import json
 import logging
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError
 from django.db.models import Count, Max, QuerySet
 from kombu import Connection
 from rich.console import Console
 from rich.table import Table
 
 from supplychain.events import deadletters
+from supplychain.events.handling import shutting_down
 from supplychain.events.models import DeadLetter
-from supplychain.events.wires import open_wire
+from supplychain.events.topology import TopologyConflict
 
 
 class Command(BaseCommand):
@@ -61,15 +64,23 @@ class Command(BaseCommand):
             self.stdout.write(f"{field.name:15} {value}")
 
     def _redrive(self, options: dict[str, Any]) -> None:
-        wire = open_wire()
-        for letter in self._selection(options):
-            deadletters.redrive(letter, wire, by="command line", note=options["note"])
-            self.stdout.write(f"redriven {letter.pk}: {letter}")
+        self._decide(deadletters.redrive, "goes back", options)
 
     def _discard(self, options: dict[str, Any]) -> None:
+        self._decide(deadletters.discard, "discarded", options)
+
+    def _decide(self, service: Callable[..., None], done: str, options: dict[str, Any]) -> None:
+        """One that can't be decided on keeps none of the others from it."""
+        refused = 0
         for letter in self._selection(options):
-            deadletters.discard(letter, by="command line", note=options["note"])
-            self.stdout.write(f"discarded {letter.pk}: {letter}")
+            try:
+                service(letter, by="command line", note=options["note"])
+                self.stdout.write(f"{done}: {letter.pk} {letter}")
+            except (deadletters.DeadLetterNotOpen, deadletters.NothingToRedrive) as refusal:
+                refused += 1
+                self.stderr.write(str(refusal))
+        if refused:
+            raise CommandError(f"{refused} were left as they are.")
 
     def _selection(self, options: dict[str, Any]) -> list[DeadLetter]:
         if options["ids"]:
@@ -86,9 +97,20 @@ class Command(BaseCommand):
             raise CommandError("CELERY_BROKER_URL is not set: there is no broker to drain.")
         logging.getLogger("kombu").setLevel(logging.WARNING)
         ingester = Ingester(Connection(settings.CELERY_BROKER_URL, heartbeat=30))
+
+        def stop(*_: Any) -> None:
+            ingester.should_stop = True
+            shutting_down.set()  # no wait for a database that is away
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(ingester, "should_stop", True))
-        ingester.run()
+            signal.signal(number, stop)
+        try:
+            ingester.run()
+        except TopologyConflict as conflict:
+            raise CommandError(str(conflict)) from conflict
+        except (OperationalError, InterfaceError):
+            if not ingester.should_stop:
+                raise
 
 
 def _open() -> QuerySet[DeadLetter]:
