@@ -28,11 +28,11 @@ class Result:
 
 def accept(*, channel: Channel, bodies: Sequence[Any]) -> list[Result]:
     """Check and place orders; a bad one is refused with its reasons and stops no other."""
-    unorderable = selectors.unorderable(_skus(bodies))
+    orderable = selectors.orderable(_skus(bodies))
     results: list[Result | None] = [None] * len(bodies)
     good: dict[int, dict[str, Any]] = {}
     for index, body in enumerate(bodies):
-        checked = OrderIn(data=body, context={"unorderable": unorderable})
+        checked = OrderIn(data=body, context={"orderable": orderable})
         if checked.is_valid():
             good[index] = checked.validated_data
         else:
@@ -51,7 +51,10 @@ def accept(*, channel: Channel, bodies: Sequence[Any]) -> list[Result]:
 
 
 def _skus(bodies: Sequence[Any]) -> set[str]:
-    """Every SKU that the raw bodies name, for one look into the catalogue."""
+    """Every SKU that the raw bodies name, for one look into the catalogue.
+
+    What no database takes as a text is left out, and so is in no catalogue.
+    """
     skus = set()
     for body in bodies:
         lines = body.get("lines") if isinstance(body, dict) else None

@@ -39,26 +39,36 @@ CANCELLABLE = frozenset(s for s, following in TRANSITIONS.items() if Status.CANC
 FINAL = frozenset(s for s, following in TRANSITIONS.items() if not following)
 
 #: How far a shipment is, for finding the one that is least advanced.
-_PROGRESS = {S.RESERVED: 0, S.PLANNED: 1, S.DISPATCHED: 2, S.DELIVERED: 3}
+_PROGRESS = {
+    S.RESERVED: 0,
+    S.PLANNED: 1,
+    S.DISPATCHED: 2,
+    S.FAILED: 2,
+    S.DELIVERED: 3,
+    S.RETURNED: 3,
+}
 _BY_PROGRESS = (Status.RESERVED, Status.PLANNED, Status.DISPATCHED, Status.DELIVERED)
+_BY_PROGRESS_WITH_FAILURE = (*_BY_PROGRESS[:2], Status.DELIVERY_FAILED, Status.RETURNED)
 
 
-def derive(*, reserved: int, outstanding: int | None, states: Collection[str]) -> str:
-    """The status by the facts: units reserved so far, units on backorder (None: not yet
-    known) and the states of the order's shipments."""
+def derive(
+    *, quantity: int, reserved: int, outstanding: int | None, states: Collection[str]
+) -> str:
+    """The status by the facts: units ordered, units known to be reserved so far, units on
+    backorder (None: not yet known) and the states of the order's shipments.
+
+    An order stands where its least advanced shipment stands. So it is dispatched only when
+    every shipment has left, and a failed one shows from then on, until all have ended.
+    """
     if outstanding is None:
         return Status.PLACED
-    if outstanding > 0:
+    # Less reserved than ordered and nothing outstanding: news of a shipment is still under way.
+    if outstanding or reserved < quantity:
         return Status.PARTIALLY_RESERVED if reserved else Status.BACKORDERED
-    if S.FAILED in states:
-        return Status.DELIVERY_FAILED
-    if S.RETURNED in states and not any(state in _open for state in states):
-        return Status.RETURNED
-    live = [_PROGRESS[S(state)] for state in states if state in _PROGRESS]
-    return _BY_PROGRESS[min(live)] if live else Status.RESERVED
-
-
-_open = {S.RESERVED, S.PLANNED, S.DISPATCHED}
+    least = min((_PROGRESS[S(state)] for state in states if state in _PROGRESS), default=0)
+    if S.FAILED in states or S.RETURNED in states:
+        return _BY_PROGRESS_WITH_FAILURE[least]
+    return _BY_PROGRESS[least]
 
 
 def path(current: str, target: str) -> list[str]:

@@ -164,12 +164,15 @@ def _move(journey: _Journey, cause: Event) -> None:
     if order.status in FINAL:
         return
     target = derive(
+        quantity=order.quantity,
         reserved=order.reserved_quantity,
         outstanding=order.outstanding_quantity,
         states=[shipment.state for shipment in journey.shipments.values()],
     )
-    for status in path(order.status, target):
-        _step(journey, status, cause, getattr(cause, "reason", ""))
+    steps = path(order.status, target)
+    for status in steps:
+        reason = getattr(cause, "reason", "") if status == steps[-1] else ""
+        _step(journey, status, cause, reason)
 
 
 def _step(journey: _Journey, status: str, cause: Event, reason: str = "") -> None:
@@ -188,7 +191,9 @@ def _step(journey: _Journey, status: str, cause: Event, reason: str = "") -> Non
         )
     )
     event = _event(journey, status, reason)
-    journey.emissions.append(Emission(event, order, order.advance(), cause=cause))
+    # A backorder's news may come with the journey of the receipt that filled it.
+    emission = Emission(event, order, order.advance(), cause, order.correlation_id)
+    journey.emissions.append(emission)
 
 
 def _event(journey: _Journey, status: str, reason: str) -> Event:

@@ -19,8 +19,7 @@ def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
     return orders.prefetch_related("lines", "shipments", "history")
 
 
-def unorderable(skus: Iterable[str]) -> set[str]:
-    """Which of these SKUs the catalogue doesn't offer."""
-    wanted = set(skus)
-    active = CatalogueItem.objects.filter(sku__in=wanted, active=True)
-    return wanted - set(active.values_list("sku", flat=True))
+def orderable(skus: Iterable[str]) -> set[str]:
+    """Which of these SKUs the catalogue offers."""
+    active = CatalogueItem.objects.filter(sku__in=set(skus), active=True)
+    return set(active.values_list("sku", flat=True))

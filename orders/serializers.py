@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
-from supplychain.api import StrictFloat, StrictInteger, StrictText
+from supplychain.api import StrictDecimal, StrictFloat, StrictInteger, StrictText
 
-from .models import Order, OrderLine, OrderShipment, StatusChange
+from .models import Order, OrderLine, OrderShipment, Status, StatusChange
 
 MAX_LINES = 500
 MAX_QUANTITY = 1_000_000
+#: What the order's column holds; the dearest lines together could come to more.
+MAX_TOTAL = Decimal(10) ** 16
 
 
 class CustomerIn(serializers.Serializer[Any]):
@@ -36,18 +39,16 @@ class AddressIn(serializers.Serializer[Any]):
 class LineIn(serializers.Serializer[Any]):
     sku = StrictText(max_length=64)
     quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
-    unit_price = serializers.DecimalField(
-        max_digits=12, decimal_places=2, min_value=0, coerce_to_string=False
-    )
+    unit_price = StrictDecimal(max_digits=12, decimal_places=2, min_value=0, coerce_to_string=False)
 
     def validate_sku(self, sku: str) -> str:
-        if sku in self.context["unorderable"]:
+        if sku not in self.context["orderable"]:
             raise serializers.ValidationError(f"The catalogue has no active product {sku!r}.")
         return sku
 
 
 class OrderIn(serializers.Serializer[Any]):
-    """``context["unorderable"]``: the SKUs in the request that the catalogue doesn't offer."""
+    """``context["orderable"]``: the SKUs in the request that the catalogue offers."""
 
     external_id = StrictText(max_length=80)
     customer = CustomerIn()
@@ -68,6 +69,8 @@ class OrderIn(serializers.Serializer[Any]):
                 errors[index] = {"sku": [f"Already in lines[{first}]; put it into one line."]}
         if any(errors):
             raise serializers.ValidationError(errors)
+        if sum(line["unit_price"] * line["quantity"] for line in lines) >= MAX_TOTAL:
+            raise serializers.ValidationError(f"The total must be below {MAX_TOTAL:,}.")
         return lines
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +81,11 @@ class OrderIn(serializers.Serializer[Any]):
                 {"requested_until": "Must be later than requested_from."}
             )
         return attrs
+
+
+class OrderQuery(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(Status.choices, required=False, allow_blank=True)
+    channel = StrictText(required=False, allow_blank=True)
 
 
 class CancelIn(serializers.Serializer[Any]):

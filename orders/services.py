@@ -11,8 +11,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from rest_framework.authtoken.models import Token
 
 from inventory.events import ProductChanged
 from supplychain.errors import SupplyChainError
@@ -36,7 +38,11 @@ class OrderNotCancellable(SupplyChainError):
     permanent = True
 
 
-_HAS_LEFT = [OrderShipment.State.DISPATCHED, OrderShipment.State.DELIVERED]
+_HAS_LEFT = [
+    OrderShipment.State.DISPATCHED,
+    OrderShipment.State.FAILED,
+    OrderShipment.State.DELIVERED,
+]
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ def _existing(order: Order, body: Mapping[str, Any]) -> Placement | ExternalIdTa
 
 
 def _store(orders: list[Order], lines: list[OrderLine]) -> None:
+    # Sorted by the unique key: two bulks that share external ids can't deadlock.
+    orders.sort(key=lambda order: order.external_id)
     Order.objects.bulk_create(orders, batch_size=500)
     OrderLine.objects.bulk_create(lines, batch_size=1000)
     StatusChange.objects.bulk_create(
@@ -113,8 +121,18 @@ def _store(orders: list[Order], lines: list[OrderLine]) -> None:
 
 
 def _digest(body: Mapping[str, Any]) -> str:
-    """Of the meaning, not of the spelling: key order and spaces don't matter."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+    """Of the meaning, not of the spelling: key order and spaces don't matter, nor whether an
+    optional field is left out or left empty."""
+    meant = json.dumps(_without_blanks(body), sort_keys=True, default=str)
+    return hashlib.sha256(meant.encode()).hexdigest()
+
+
+def _without_blanks(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_blanks(value) if isinstance(value, Mapping) else value
+        for name, value in fields.items()
+        if value not in ("", None)
+    }
 
 
 def _new_order(channel: Channel, body: Mapping[str, Any], correlation_id: str) -> Order:
@@ -209,6 +227,11 @@ def keep_catalogue(*, changes: Sequence[ProductChanged]) -> None:
     latest: dict[str, ProductChanged] = {}
     for change in sorted(changes, key=lambda c: c.envelope.sequence):
         latest[change.sku] = change
+    # A row that isn't there can't be locked: so make it, then look who knows more.
+    CatalogueItem.objects.bulk_create(
+        [CatalogueItem(sku=sku, active=False, sequence=0) for sku in sorted(latest)],
+        ignore_conflicts=True,
+    )
     known = dict(
         CatalogueItem.objects.select_for_update()
         .filter(sku__in=latest)
@@ -219,12 +242,25 @@ def keep_catalogue(*, changes: Sequence[ProductChanged]) -> None:
         [
             CatalogueItem(sku=sku, name=c.name, active=c.active, sequence=c.envelope.sequence)
             for sku, c in sorted(latest.items())
-            if c.envelope.sequence > known.get(sku, 0)
+            if c.envelope.sequence > known[sku]
         ],
         update_conflicts=True,
         unique_fields=["sku"],
         update_fields=["name", "active", "sequence"],
     )
+
+
+@transaction.atomic
+def create_channel(*, code: str, name: str = "") -> str:
+    """A channel's API token; makes the channel and its user when they aren't there."""
+    channel = Channel.objects.select_related("user").filter(code=code).first()
+    if channel is None:
+        user, created = User.objects.get_or_create(username=f"channel-{code}")
+        if created:
+            user.set_unusable_password()
+            user.save(update_fields=["password"])
+        channel = Channel.objects.create(code=code, name=name or code, user=user)
+    return str(Token.objects.get_or_create(user=channel.user)[0].key)
 
 
 def journey_ids(count: int) -> list[str]:

@@ -16,8 +16,8 @@ from supplychain.api import RecentFirst
 
 from . import selectors, services
 from .intake import MAX_BULK, Result, accept
-from .models import Channel, Order, Status
-from .serializers import CancelIn, OrderDetailOut, OrderIn, OrderOut
+from .models import Channel, Order
+from .serializers import CancelIn, OrderDetailOut, OrderIn, OrderOut, OrderQuery
 
 
 def channel_of(request: Request) -> Channel:
@@ -36,7 +36,7 @@ def visible_to(request: Request) -> QuerySet[Order]:
 
 
 class RecentOrders(RecentFirst):
-    ordering = "-placed_at"
+    ordering = ("-placed_at", "-id")
 
 
 class OrderList(ListAPIView[Order]):
@@ -44,12 +44,12 @@ class OrderList(ListAPIView[Order]):
     pagination_class = RecentOrders
 
     def get_queryset(self) -> QuerySet[Order]:
+        query = OrderQuery(data=self.request.query_params.dict())
+        query.is_valid(raise_exception=True)
         orders = visible_to(self.request)
-        if status := self.request.query_params.get("status"):
-            if status not in Status.values:
-                raise ValidationError({"status": f"One of {', '.join(Status.values)}."})
+        if status := query.validated_data.get("status"):
             orders = orders.filter(status=status)
-        if code := self.request.query_params.get("channel"):
+        if code := query.validated_data.get("channel"):
             orders = orders.filter(channel__code=code)
         return orders
 

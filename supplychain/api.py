@@ -6,14 +6,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import ValidationError as BadValue
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from rest_framework import serializers, status
-from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    NotAcceptable,
+    NotAuthenticated,
+    NotFound,
+    ParseError,
+    UnsupportedMediaType,
+    ValidationError,
+)
 from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -35,9 +48,22 @@ class StrictFloat(serializers.FloatField):
     def to_internal_value(self, data: Any) -> float:
         if not isinstance(data, int | float) or isinstance(data, bool):
             raise serializers.ValidationError("A JSON number is required.")
-        if not math.isfinite(data):
+        try:
+            number = float(data)
+        except OverflowError:  # an integer of hundreds of digits
+            number = math.inf
+        if not math.isfinite(number):
             raise serializers.ValidationError("A finite number is required.")
-        return float(super().to_internal_value(data))
+        return float(super().to_internal_value(number))
+
+
+class StrictDecimal(serializers.DecimalField):
+    """Takes a JSON number, or a string that keeps its digits exact: "19.90"."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if not isinstance(data, str | int | float) or isinstance(data, bool):
+            raise serializers.ValidationError("A number, or a number as a string, is required.")
+        return super().to_internal_value(data)
 
 
 class StrictText(serializers.CharField):
@@ -55,6 +81,17 @@ class RecentFirst(CursorPagination):
     page_size = 50
     max_page_size = 500
     page_size_query_param = "page_size"
+
+    def paginate_queryset(
+        self, queryset: Any, request: Request, view: Any = None
+    ) -> list[Any] | None:
+        """REST framework decodes a cursor, but trusts the position that it finds inside."""
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (BadValue, ValueError) as wrong:
+            if self.cursor_query_param not in request.query_params:
+                raise
+            raise NotFound(self.invalid_cursor_message) from wrong
 
 
 class Conflict(APIException):
@@ -79,14 +116,54 @@ def answer_error(exc: Exception, context: dict[str, Any]) -> Response | None:
     response = exception_handler(exc, context)
     if response is None:
         return None
-    errors: list[dict[str, Any]]
     if isinstance(exc, ValidationError):
-        errors = list(flatten(exc.detail))
+        response.data = {"errors": list(flatten(exc.detail))}
     else:
-        field = "body" if isinstance(exc, ParseError | TooLarge) else None
-        errors = [{"field": field, "reason": _sentence(response.data)}]
-    response.data = {"errors": errors}
+        field = next((name for kind, name in _FIELDS.items() if isinstance(exc, kind)), None)
+        response.data = _one_error(field, _sentence(response.data))
     return response
+
+
+#: What to look at in a request that was refused before its content was looked at.
+_FIELDS: dict[type[APIException], str] = {
+    ParseError: "body",
+    TooLarge: "body",
+    UnsupportedMediaType: "Content-Type",
+    NotAcceptable: "Accept",
+    NotAuthenticated: "Authorization",
+    AuthenticationFailed: "Authorization",
+}
+
+
+def _one_error(field: str | None, reason: str) -> dict[str, Any]:
+    return {"errors": [{"field": field, "reason": reason}]}
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400: what was refused before any view."""
+    if _is_api(request):
+        return JsonResponse(_one_error(None, "This is no request that can be read."), status=400)
+    return defaults.bad_request(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404: an address that no view has."""
+    if _is_api(request):
+        reason = f"There is nothing at {request.path}; mind the slash at the end."
+        return JsonResponse(_one_error("path", reason), status=404)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500."""
+    if _is_api(request):
+        reason = "Something went wrong here; it is in the log."
+        return JsonResponse(_one_error(None, reason), status=500)
+    return defaults.server_error(request)
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
 
 
 def flatten(detail: Any, field: str = "") -> Iterator[dict[str, Any]]:
@@ -127,7 +204,6 @@ class BodyLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
         too_long = length.isdigit() and int(length) > settings.API_MAX_BODY
-        if too_long and request.path.startswith("/api/"):
-            errors = [{"field": "body", "reason": _too_large()}]
-            return JsonResponse({"errors": errors}, status=413)
+        if too_long and _is_api(request):
+            return JsonResponse(_one_error("body", _too_large()), status=413)
         return self.get_response(request)

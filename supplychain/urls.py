@@ -5,17 +5,22 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import health
+from . import health, metrics
 
 admin.site.site_header = "Supply chain"
 admin.site.site_title = "Supply chain"
 admin.site.index_title = "Warehouse and operations"
+
+handler400 = "supplychain.api.bad_request"
+handler404 = "supplychain.api.page_not_found"
+handler500 = "supplychain.api.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("inventory.urls")),
     path("api/v1/", include("routing.urls")),

@@ -3,12 +3,9 @@
 import re
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
-from rest_framework.authtoken.models import Token
 
-from orders.models import Channel
+from orders import services
 
 
 class Command(BaseCommand):
@@ -20,17 +17,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         code = options["code"]
-        if not re.fullmatch(r"[-\w]{1,40}", code):
+        if not re.fullmatch(r"[-a-zA-Z0-9_]{1,40}", code):
             raise CommandError("The code may have up to 40 letters, digits, - and _.")
+        if len(options["name"]) > 100:
+            raise CommandError("The name may have up to 100 characters.")
         self.stdout.write(self.channel_token(code, options["name"]))
 
     @staticmethod
-    @transaction.atomic
     def channel_token(code: str, name: str = "") -> str:
-        """The channel's API token; makes channel and user when they aren't there."""
-        user, created = get_user_model().objects.get_or_create(username=f"channel-{code}")
-        if created:
-            user.set_unusable_password()
-            user.save(update_fields=["password"])
-        Channel.objects.get_or_create(code=code, defaults={"name": name or code, "user": user})
-        return str(Token.objects.get_or_create(user=user)[0].key)
+        return services.create_channel(code=code, name=name)
