@@ -1,10 +1,18 @@
-"""What inventory does when other domains tell something."""
+"""What inventory does when other domains tell something, and when its own stock changes."""
 
 from orders.events import OrderCancelled, OrderPlaced
 from routing.events import ShipmentCancelled, ShipmentDispatched, ShipmentReturned
 from supplychain.events import Retry, consumer
 
-from . import allocating, settling
+from . import allocating, filling, selectors, settling
+from .events import (
+    StockAdjusted,
+    StockEvent,
+    StockReceived,
+    StockReleased,
+    StockReturned,
+    WarehouseChanged,
+)
 
 
 @consumer(OrderPlaced, queue="inventory", batch=100)
@@ -38,3 +46,17 @@ def commit_stock(events: list[ShipmentDispatched]) -> None:
 def take_back_stock(events: list[ShipmentReturned]) -> None:
     """Book in the stock of a shipment that came back."""
     settling.return_shipments(events=events)
+
+
+@consumer(StockReceived, StockAdjusted, StockReleased, StockReturned, queue="inventory", batch=100)
+def fill_backorders(events: list[StockEvent]) -> None:
+    """Give stock that may have become available to the orders that wait for it."""
+    skus = {sku for event in events for sku in event.skus}
+    filling.fill_backorders(skus=skus, brought_by=events)
+
+
+@consumer(WarehouseChanged, queue="inventory", batch=100)
+def fill_from_warehouses(events: list[WarehouseChanged]) -> None:
+    """Give the stock of a warehouse that ships (again) to the orders that wait for it."""
+    active = [event.code for event in events if event.active]
+    filling.fill_backorders(skus=selectors.skus_available(warehouses=active))

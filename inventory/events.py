@@ -107,13 +107,37 @@ class AllocationRejected(
     reason: str
 
 
-class ShipmentStock(Event):
+class StockEvent(Event):
+    """Something happened to stock."""
+
+    @property
+    def skus(self) -> set[str]:
+        """The products it happened to."""
+        raise NotImplementedError
+
+
+class ShipmentStock(StockEvent):
     """What happened to the stock of one shipment."""
 
     order_id: UUID
     shipment_id: UUID
     warehouse: str
     lines: list[Quantity]
+
+    @property
+    def skus(self) -> set[str]:
+        return {line.sku for line in self.lines}
+
+
+class LevelEvent(StockEvent):
+    """What happened to the stock of one product in one warehouse."""
+
+    warehouse: str
+    sku: str
+
+    @property
+    def skus(self) -> set[str]:
+        return {self.sku}
 
 
 class StockReleased(
@@ -135,12 +159,10 @@ class StockReturned(
 
 
 class StockReceived(
-    Event, type="inventory.stock_received", version=1, subject="stock/{warehouse}/{sku}"
+    LevelEvent, type="inventory.stock_received", version=1, subject="stock/{warehouse}/{sku}"
 ):
     """Goods came in. Both figures are those just after it."""
 
-    warehouse: str
-    sku: str
     quantity: int
     on_hand: int
     reserved: int
@@ -148,12 +170,10 @@ class StockReceived(
 
 
 class StockAdjusted(
-    Event, type="inventory.stock_adjusted", version=1, subject="stock/{warehouse}/{sku}"
+    LevelEvent, type="inventory.stock_adjusted", version=1, subject="stock/{warehouse}/{sku}"
 ):
     """Stock on hand was corrected by ``delta``, for a stated reason."""
 
-    warehouse: str
-    sku: str
     delta: int
     on_hand: int
     reserved: int

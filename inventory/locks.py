@@ -1,35 +1,53 @@
-"""Promise: rows of inventory are locked here and nowhere else, in one order: allocations, then
-stock levels, each by primary key; backorders are read only under their level's lock. So two
-transactions wait for each other in a line, never in a circle."""
+"""Promise: rows of inventory are locked here and nowhere else, in one order: products, then stock
+levels, then allocations, each by primary key. So two transactions wait for each other in a line,
+never in a circle.
+
+- Who matches demand with stock (reserving, filling) locks the products first, so that they take
+  turns even over a product that has no level yet. Else a backorder could be written just after
+  a receipt's fill has looked for it, and wait while the stock is there.
+- Who only changes stock or settles shipments begins with the levels; who only changes demand
+  begins with the allocations. A backorder belongs to its allocation's lock.
+- A new row is locked too, by its key: new levels are inserted before other levels are locked,
+  new allocations before other allocations, in the order of their keys.
+
+All locks are of the kind that lets others insert rows that refer to the locked one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from uuid import UUID
 
-from .models import Allocation, StockLevel
+from django.db.models import QuerySet
+
+from .models import Allocation, Product, StockLevel, Warehouse
 
 
-def allocations(order_ids: Iterable[UUID]) -> dict[UUID, Allocation]:
-    rows = Allocation.objects.select_for_update().filter(pk__in=set(order_ids)).order_by("pk")
-    return {row.pk: row for row in rows}
+def products(skus: Iterable[str]) -> dict[str, Product]:
+    rows = Product.objects.select_for_update(no_key=True).filter(sku__in=set(skus))
+    return {row.sku: row for row in rows.order_by("pk")}
 
 
 def levels_of_products(product_ids: Iterable[int]) -> list[StockLevel]:
     """Every level of these products, in all warehouses."""
-    return list(
-        StockLevel.objects.select_for_update(of=("self",))
-        .select_related("warehouse", "product")
-        .filter(product_id__in=set(product_ids))
-        .order_by("pk")
-    )
+    return _levels(product_id__in=set(product_ids))
 
 
 def levels(ids: Iterable[int]) -> list[StockLevel]:
     """These levels."""
-    return list(
-        StockLevel.objects.select_for_update(of=("self",))
-        .select_related("warehouse", "product")
-        .filter(pk__in=set(ids))
-        .order_by("pk")
-    )
+    return _levels(pk__in=set(ids))
+
+
+def _levels(**which: set[int]) -> list[StockLevel]:
+    rows = StockLevel.objects.select_for_update(of=("self",), no_key=True)
+    return list(rows.select_related("warehouse", "product").filter(**which).order_by("pk"))
+
+
+def allocations(order_ids: Iterable[UUID]) -> dict[UUID, Allocation]:
+    rows = Allocation.objects.select_for_update(no_key=True).filter(pk__in=set(order_ids))
+    return {row.pk: row for row in rows.order_by("pk")}
+
+
+def warehouses() -> QuerySet[Warehouse]:
+    """On their own: nobody who holds one locks anything else."""
+    return Warehouse.objects.select_for_update(no_key=True)

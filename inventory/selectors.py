@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db.models import BigIntegerField, F, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
@@ -13,6 +15,13 @@ def stock(sku: str = "", warehouse: str = "") -> QuerySet[StockLevel]:
     if sku:
         levels = levels.filter(product__sku=sku)
     return levels.filter(warehouse__code=warehouse) if warehouse else levels
+
+
+def skus_available(*, warehouses: Iterable[str]) -> set[str]:
+    """The products of which something is available in these warehouses (codes)."""
+    levels = StockLevel.objects.filter(warehouse__code__in=list(warehouses))
+    skus = levels.filter(on_hand__gt=F("reserved")).values_list("product__sku", flat=True)
+    return set(skus)
 
 
 def books_off() -> list[str]:

@@ -16,7 +16,6 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import locks
-from .allocating import fill_backorders
 from .models import Product, StockLevel, StockMovement, Warehouse
 
 MAX_QUANTITY = 10**9
@@ -55,8 +54,7 @@ def register_products(*, products: Sequence[ProductData]) -> int:
 
 def _register_chunk(products: Sequence[ProductData]) -> int:
     wanted = {data.sku: data for data in products}
-    known = Product.objects.select_for_update().filter(sku__in=wanted).order_by("pk")
-    rows = {row.sku: row for row in known}
+    rows = locks.products(wanted)
     new, changed = [], []
     for sku, data in wanted.items():
         values = {name: getattr(data, name) for name in _PRODUCT_FIELDS}
@@ -98,7 +96,7 @@ def register_warehouse(
         "longitude": longitude,
         "active": active,
     }
-    row, created = Warehouse.objects.select_for_update().get_or_create(code=code, defaults=values)
+    row, created = locks.warehouses().get_or_create(code=code, defaults=values)
     if not created and not _differs(row, values):
         return row
     for field, value in values.items():
@@ -112,10 +110,11 @@ def register_warehouse(
 def receive_stock(
     *, warehouse: Warehouse, lines: Sequence[tuple[str, int]], reference: str, actor: str
 ) -> int:
-    """Book goods in and fill the backorders that wait for them.
+    """Book goods in; idempotent by ``reference`` per product.
 
-    Idempotent by ``reference`` per product. Gives the number of lines booked now; raises
-    InvalidStockChange and books nothing of the chunk when a line is wrong.
+    A long receipt is booked in several transactions; after a crash between them the same
+    receipt again books the rest. Gives the number of lines booked now; raises
+    InvalidStockChange and books nothing when a line is wrong.
     """
     if not reference:
         raise InvalidStockChange("A receipt needs a reference: it keeps it from counting twice.")
@@ -149,7 +148,7 @@ def _receive(
     quantities = dict(lines)
     ids = _product_ids(quantities)
     StockLevel.objects.bulk_create(
-        [StockLevel(warehouse=warehouse, product_id=ids[sku]) for sku in quantities],
+        [StockLevel(warehouse=warehouse, product_id=pk) for pk in sorted(ids.values())],
         ignore_conflicts=True,
     )
     mine = StockLevel.objects.filter(warehouse=warehouse, product_id__in=ids.values())
@@ -178,7 +177,6 @@ def _receive(
             for level, quantity in changes
         ]
     )
-    fill_backorders(product_ids=[level.product_id for level in levels])
     return len(levels)
 
 
@@ -189,7 +187,9 @@ def adjust_stock(*, level_id: int, delta: int, reason: str, actor: str) -> Stock
         raise InvalidStockChange("An adjustment must change something, by at most 10⁹.")
     if not reason.strip():
         raise InvalidStockChange("An adjustment needs a reason.")
-    [level] = locks.levels([level_id])
+    level = next(iter(locks.levels([level_id])), None)
+    if level is None:
+        raise InvalidStockChange(f"There is no stock level {level_id}.")
     if level.available + delta < 0:
         raise InvalidStockChange(
             f"{level}: {level.on_hand} on hand, {level.reserved} of them reserved; "
@@ -205,8 +205,6 @@ def adjust_stock(*, level_id: int, delta: int, reason: str, actor: str) -> Stock
         reason=reason,
     )
     emit_all([Emission(told, level, level.event_sequence)])
-    if delta > 0:
-        fill_backorders(product_ids=[level.product_id])
     return level
 
 

@@ -4,7 +4,7 @@ reserved, out of on hand, or back in, with the ledger telling the same."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import locks
-from .allocating import fill_backorders
 from .models import Reservation, StockLevel, StockMovement
 
 R = Reservation.State
@@ -27,12 +26,11 @@ class UnknownShipment(SupplyChainError):
 
 @transaction.atomic
 def release_shipments(*, events: Sequence[Any]) -> None:
-    """Shipments that will never leave: their units are available again, first for backorders."""
+    """Shipments that will never leave: their units are available again."""
     settled = _Settlement(events, expected=R.HELD, becomes=R.RELEASED)
     for row in settled.rows:
         settled.level(row).reserved -= row.quantity
     settled.save(tell.StockReleased)
-    fill_backorders(product_ids=settled.product_ids())
 
 
 @transaction.atomic
@@ -49,7 +47,7 @@ def commit_shipments(*, events: Sequence[Any]) -> None:
 
 @transaction.atomic
 def return_shipments(*, events: Sequence[Any]) -> None:
-    """Shipments that came back: their units are on hand again, first for backorders.
+    """Shipments that came back: their units are on hand again.
 
     Raises SupplyChainError when one has not left by what is known here: its return overtook
     its dispatch and is tried again.
@@ -61,7 +59,6 @@ def return_shipments(*, events: Sequence[Any]) -> None:
         settled.level(row).on_hand += row.quantity
     settled.write_ledger(StockMovement.Reason.RETURN, +1)
     settled.save(tell.StockReturned)
-    fill_backorders(product_ids=settled.product_ids())
 
 
 class _Settlement:
@@ -73,9 +70,10 @@ class _Settlement:
     def __init__(self, events: Sequence[Any], *, expected: str, becomes: str) -> None:
         self._cause = {event.shipment_id: event for event in events}
         self._becomes = becomes
-        locks.allocations(event.order_id for event in events)
         found = Reservation.objects.filter(shipment_id__in=self._cause).order_by("pk")
-        self._levels = _lock_levels(found.values_list("level_id", flat=True))
+        levels = locks.levels(found.values_list("level_id", flat=True))
+        self._levels = {level.pk: level for level in levels}
+        self._allocations = locks.allocations(found.values_list("allocation_id", flat=True))
         # Read under the locks: what another transaction settled meanwhile is seen as settled.
         every = list(found)
         if missing := set(self._cause) - {row.shipment_id for row in every}:
@@ -85,9 +83,6 @@ class _Settlement:
 
     def level(self, row: Reservation) -> StockLevel:
         return self._levels[row.level_id]
-
-    def product_ids(self) -> set[int]:
-        return {self.level(row).product_id for row in self.rows}
 
     def write_ledger(self, reason: str, sign: int) -> None:
         StockMovement.objects.bulk_create(
@@ -109,12 +104,11 @@ class _Settlement:
         by_shipment: dict[UUID, list[Reservation]] = defaultdict(list)
         for row in self.rows:
             by_shipment[row.shipment_id].append(row)
-        allocations = locks.allocations(row.allocation_id for row in self.rows)
         emit_all(
             [
                 Emission(
                     self._tell(kind, rows),
-                    allocations[rows[0].allocation_id],
+                    self._allocations[rows[0].allocation_id],
                     cause=self._cause[pk],
                 )
                 for pk, rows in by_shipment.items()
@@ -131,7 +125,3 @@ class _Settlement:
             warehouse=self.level(rows[0]).warehouse.code,
             lines=lines,
         )
-
-
-def _lock_levels(ids: Iterable[int]) -> dict[int, StockLevel]:
-    return {level.pk: level for level in locks.levels(ids)}
