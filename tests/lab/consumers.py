@@ -48,6 +48,8 @@ def note_attempt(consumer_name: str, number: int) -> int:
 
 def _behave(name: str, event: Tried) -> None:
     what, _, argument = event.behaviour.partition(":")
+    if what == "raise":  # notes nothing, so that it works on any database
+        raise ValueError(argument)
     if what not in {"fail", "hopeless", "kill", "wait"}:
         return
     attempts = note_attempt(name, event.number)
