@@ -26,6 +26,7 @@ class ReadOnly:
     """Mixin: may be looked at. What changes such rows are services, reached by actions."""
 
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count all rows, once per choice
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

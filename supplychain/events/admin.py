@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -25,8 +26,9 @@ from django.utils.text import Truncator
 from supplychain.admin_tools import ReadOnlyAdmin, ShallowPaginator
 
 from . import deadletters
-from .base import event_classes
-from .consumers import consumers, queue_names
+from .admin_filters import ByConsumer, ByException, ByQueue, ByReason, ByState, ByType, Stage
+from .consumers import consumers
+from .envelope import MalformedMessage, read_body
 from .models import DeadLetter, InboxEntry, OutboxEvent, SuspectDelivery
 
 #: So many dead letters are decided on at once; the rest next time.
@@ -39,6 +41,10 @@ def pretty(text: str) -> str:
     with suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     return format_html(_PRE, text)
+
+
+def moment(at: datetime) -> str:
+    return format_html('<span class="nowrap">{}</span>', f"{at:%Y-%m-%d %H:%M:%S}")
 
 
 def journey_link(correlation_id: str) -> str:
@@ -54,80 +60,6 @@ def _uuid(term: str) -> UUID | None:
     with suppress(ValueError):
         return UUID(term)
     return None
-
-
-class Choices(admin.SimpleListFilter):
-    """Filters a column by values known from the code: no DISTINCT over all rows."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        value = self.value()
-        return queryset.filter(**{str(self.parameter_name): value}) if value else queryset
-
-
-class ByQueue(Choices):
-    title = parameter_name = "queue"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in queue_names()]
-
-
-class ByConsumer(Choices):
-    title = parameter_name = "consumer"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(declared.name, declared.name) for declared in consumers()]
-
-
-class ByType(Choices):
-    title, parameter_name = "event type", "event_type"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(c.event_type, c.event_type) for c in event_classes()]
-
-
-class OfOpen(Choices):
-    """Values that open dead letters have; few, and found by an index that begins with state."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = DeadLetter.objects.filter(state=DeadLetter.State.OPEN).order_by()
-        values = rows.values_list(str(self.parameter_name), flat=True).distinct()[:50]
-        return sorted((value, value) for value in values if value)
-
-
-class ByReason(OfOpen):
-    title = parameter_name = "reason"
-
-
-class ByException(OfOpen):
-    title = parameter_name = "exception"
-
-
-class ByState(admin.SimpleListFilter):
-    """Open ones, unless told otherwise; a search looks at all."""
-
-    title = parameter_name = "state"
-
-    def __init__(self, request: HttpRequest, *args: Any) -> None:
-        self._default = "all" if request.GET.get("q") else DeadLetter.State.OPEN.value
-        super().__init__(request, *args)
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*((state.value, state.value) for state in DeadLetter.State), ("all", "all")]
-
-    def chosen(self) -> str:
-        return self.value() or self._default
-
-    def choices(self, changelist: Any) -> Any:
-        for value, title in self.lookup_choices:
-            query = changelist.get_query_string({str(self.parameter_name): value})
-            yield {
-                "selected": self.chosen() == value,
-                "query_string": query,
-                "display": title,
-            }
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset if self.chosen() == "all" else queryset.filter(state=self.chosen())
 
 
 class NoteForm(forms.Form):
@@ -149,20 +81,7 @@ class NoteForm(forms.Form):
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(ReadOnlyAdmin):
-    list_display = [
-        "id",
-        "state",
-        "queue",
-        "consumer",
-        "event_type",
-        "reason",
-        "exception",
-        "beginning",
-        "attempts",
-        "times_seen",
-        "first_seen_at",
-        "last_seen_at",
-    ]
+    list_display = ["id", "what", "failure", "tries", "seen", "state"]
     list_filter = [ByState, ByQueue, ByReason, ByException, ByConsumer, ByType]
     search_fields = ["subject"]  # shows the box; get_search_results does the search
     search_help_text = "Exactly: an event's, order's or correlation id, or a subject (order/…)."
@@ -195,12 +114,12 @@ class DeadLetterAdmin(ReadOnlyAdmin):
                     "subject",
                     "content_type",
                     "received",
-                    "all_headers",
+                    "own_headers",
                 ]
             },
         ),
     ]
-    readonly_fields = ["resolution", "journey", "trace", "received", "all_headers"]
+    readonly_fields = ["resolution", "journey", "trace", "received", "own_headers"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """The list needs none of the large columns."""
@@ -219,16 +138,32 @@ class DeadLetterAdmin(ReadOnlyAdmin):
 
     # --- columns and fields ---------------------------------------------------------------
 
-    @admin.display(description="message")
-    def beginning(self, letter: DeadLetter) -> str:
-        return Truncator(letter.message).chars(100)
+    @admin.display(description="event type, queue, consumer", ordering="queue")
+    def what(self, letter: DeadLetter) -> str:
+        told = letter.event_type or "unreadable", letter.queue, letter.consumer or "–"
+        return format_html("{}<br>{}<br>{}", *told)
+
+    @admin.display(description="attempts, times seen", ordering="times_seen")
+    def tries(self, letter: DeadLetter) -> str:
+        return format_html("{} tried<br>{} × seen", letter.attempts, letter.times_seen)
+
+    @admin.display(description="reason, exception, message", ordering="reason")
+    def failure(self, letter: DeadLetter) -> str:
+        exception = letter.exception or "no exception"
+        message = Truncator(letter.message).chars(100)
+        return format_html("{}, <b>{}</b><br>{}", letter.reason, exception, message)
+
+    @admin.display(description="first seen, last seen", ordering="last_seen_at")
+    def seen(self, letter: DeadLetter) -> str:
+        return format_html("{}<br>{}", moment(letter.first_seen_at), moment(letter.last_seen_at))
 
     @admin.display(description="decided")
     def resolution(self, letter: DeadLetter) -> str:
         if letter.resolved_at is None:
             return letter.note or "not yet"
         by = letter.resolved_by or "unknown"
-        return f"{letter.resolved_at:%Y-%m-%d %H:%M:%S} by {by}: {letter.note or 'no note'}"
+        at, note = moment(letter.resolved_at), letter.note or "no note"
+        return format_html("{} by {}: {}", at, by, note)
 
     @admin.display(description="journey")
     def journey(self, letter: DeadLetter) -> str:
@@ -240,11 +175,18 @@ class DeadLetterAdmin(ReadOnlyAdmin):
 
     @admin.display(description="body")
     def received(self, letter: DeadLetter) -> str:
-        return pretty(bytes(letter.body).decode("utf-8", "backslashreplace"))
+        """The envelope; all of the body where there is none."""
+        body = bytes(letter.body)
+        try:
+            return pretty(read_body(body).to_json())
+        except MalformedMessage:
+            return pretty(body.decode("utf-8", "backslashreplace"))
 
     @admin.display(description="headers")
-    def all_headers(self, letter: DeadLetter) -> str:
-        return pretty(json.dumps(letter.headers, sort_keys=True))
+    def own_headers(self, letter: DeadLetter) -> str:
+        """Without those that the other fields were made of."""
+        own = {k: v for k, v in letter.headers.items() if not k.startswith("dead_")}
+        return pretty(json.dumps(own, sort_keys=True))
 
     # --- decisions ------------------------------------------------------------------------
 
@@ -340,7 +282,7 @@ _SERVICES: dict[str, Callable[..., None]] = {
     "discard": deadletters.discard,
 }
 _TOLD = {
-    "redrive": "{}: asked for. Each goes back to its queue as soon as the dead-letter process and "
+    "redrive": "Redrive of {} asked for. Each goes back to its queue as soon as the dead-letter process and "
     "the broker take it; until then its state is redriving.",
     "discard": "{} discarded.",
 }
@@ -350,38 +292,9 @@ def _letters(count: int) -> str:
     return f"{count} dead letter{'' if count == 1 else 's'}"
 
 
-class Stage(admin.SimpleListFilter):
-    """Where an event is on its way out; each by a partial index."""
-
-    title = parameter_name = "stage"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in ("pending", "held back", "parked", "published")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        pending = Q(published_at=None, parked_at=None)
-        stages = {
-            "pending": pending,
-            "held back": pending & Q(not_before__gt=timezone.now()),
-            "parked": Q(parked_at__isnull=False),
-            "published": Q(published_at__isnull=False),
-        }
-        return queryset.filter(stages.get(self.value() or "", Q()))
-
-
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(ReadOnlyAdmin):
-    list_display = [
-        "id",
-        "event_type",
-        "subject",
-        "created_at",
-        "published_at",
-        "attempts",
-        "not_before",
-        "parked_at",
-        "error",
-    ]
+    list_display = ["id", "what", "created", "stage", "attempts", "error"]
     list_filter = [Stage]
     search_fields = ["subject"]  # shows the box; get_search_results does the search
     search_help_text = "Exactly: an event's id, or the subject (order/…) of what is pending."
@@ -414,6 +327,24 @@ class OutboxEventAdmin(ReadOnlyAdmin):
         if event_id := _uuid(term):
             return queryset.filter(event_id=event_id), False
         return queryset.filter(subject=term, published_at=None, parked_at=None), False
+
+    @admin.display(description="event type, subject")
+    def what(self, row: OutboxEvent) -> str:
+        return format_html("{}<br>{}", row.event_type, row.subject)
+
+    @admin.display(description="created")
+    def created(self, row: OutboxEvent) -> str:
+        return moment(row.created_at)
+
+    @admin.display(description="stage")
+    def stage(self, row: OutboxEvent) -> str:
+        if row.published_at:
+            return format_html("published {}", moment(row.published_at))
+        if row.parked_at:
+            return format_html("parked {}", moment(row.parked_at))
+        if row.not_before and row.not_before > timezone.now():
+            return format_html("held back until {}", moment(row.not_before))
+        return "pending"
 
     @admin.display(description="last error")
     def error(self, row: OutboxEvent) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import ChannelError
 from django.conf import settings
 from django.db.models import Count, Q
 from django.utils import timezone
@@ -79,7 +79,7 @@ def broker() -> Iterator[Metric]:
 
 
 def queue_depths() -> dict[str, tuple[int, int]]:
-    """Queue → messages ready and consumers; a queue that is not declared is left out.
+    """Queue → messages ready and consumers; a queue that is not there is left out.
 
     Raises a connection error when the broker doesn't answer within the patience.
     """
@@ -94,7 +94,7 @@ def queue_depths() -> dict[str, tuple[int, int]]:
             try:
                 answer = channel.queue_declare(queue.name, passive=True)
                 found[queue.name] = (answer.message_count, answer.consumer_count)
-            except NotFound:  # which closes the channel
+            except ChannelError:  # not declared; the broker has closed the channel
                 channel = connection.channel()
     return found
 
