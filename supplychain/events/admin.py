@@ -282,8 +282,8 @@ _SERVICES: dict[str, Callable[..., None]] = {
     "discard": deadletters.discard,
 }
 _TOLD = {
-    "redrive": "Redrive of {} asked for. Each goes back to its queue as soon as the dead-letter process and "
-    "the broker take it; until then its state is redriving.",
+    "redrive": "Redrive of {} asked for. Each goes back to its queue as soon as the dead-letter "
+    "process and the broker take it; until then its state is redriving.",
     "discard": "{} discarded.",
 }
 
