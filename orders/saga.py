@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
@@ -100,7 +101,18 @@ def _save(journeys: list[_Journey]) -> None:
         update_fields=["state", "quantity", "warehouse", "eta", "sequence"],
     )
     StatusChange.objects.bulk_create([step for j in journeys for step in j.steps])
-    emit_all([emission for j in journeys for emission in j.emissions])
+    emit_all(_in_rounds([j.emissions for j in journeys]))
+
+
+def _in_rounds(emissions: Sequence[Sequence[Emission]]) -> list[Emission]:
+    """Every order's first event, then every order's second, and so on: each order's own stay in
+    their order, and those of one type come together, which the outbox writes in one go."""
+    rounds = zip_longest(*emissions)
+    return [
+        emission
+        for one in rounds
+        for emission in sorted(filter(None, one), key=lambda e: e.event.event_type)
+    ]
 
 
 # --- facts: what each event says of an order and its shipments ----------------------------

@@ -9,7 +9,20 @@ from django.test.utils import CaptureQueriesContext
 from orders import services
 from orders.models import Order, Status
 
-from .conftest import BULK, NOON, URL, body, consume, drive, names, place, reserved, rows, shop, told
+from .conftest import (
+    BULK,
+    NOON,
+    URL,
+    body,
+    consume,
+    drive,
+    names,
+    place,
+    reserved,
+    rows,
+    shop,
+    told,
+)
 
 pytestmark = pytest.mark.django_db
 

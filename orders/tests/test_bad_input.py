@@ -140,7 +140,9 @@ def test_a_text_must_be_a_text(client, path, literal):
     assert rows() == NOTHING
 
 
-@pytest.mark.parametrize("path", sorted({*_TEXTS, *_PATTERNED} - {"customer__phone", "ship_to__region"}))
+@pytest.mark.parametrize(
+    "path", sorted({*_TEXTS, *_PATTERNED} - {"customer__phone", "ship_to__region"})
+)
 @pytest.mark.parametrize("literal", ['""', '"   "', '"\\n"'])
 def test_a_text_must_say_something(client, path, literal):
     assert set(refusal(send(client, with_raw(path, literal)))) == {dotted(path)}
@@ -315,7 +317,9 @@ def test_a_product_stands_in_one_line_only(client, sku):
     assert rows() == NOTHING
 
 
-@pytest.mark.parametrize("sku", ["nope", "a", "A\u200b", "\u00adA", "A\x01", "A\x7fB", "\U000e0041"])
+@pytest.mark.parametrize(
+    "sku", ["nope", "a", "A\u200b", "\u00adA", "A\x01", "A\x7fB", "\U000e0041"]
+)
 def test_an_unknown_product_is_refused(client, sku):
     answer = client.post(URL, body(lines__0__sku=sku), format="json")
     assert refusal(answer) == ["lines[0].sku"]
