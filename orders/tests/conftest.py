@@ -1,6 +1,7 @@
 import copy
 import threading
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
@@ -24,7 +25,7 @@ from supplychain.events.testing import message_of
 URL = "/api/v1/orders/"
 BULK = URL + "bulk/"
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-_BODY = {
+_BODY: dict[str, Any] = {
     "external_id": "W-1",
     "customer": {"name": "Ada O'Neill", "email": "ada@example.org", "phone": "+44 1904"},
     "ship_to": {
@@ -48,23 +49,24 @@ def body(**fields):
     """A good order body of 4 units; ``lines__0__quantity=5`` changes what lies deeper."""
     made = copy.deepcopy(_BODY)
     for path, value in fields.items():
-        *parents, last = [int(key) if key.isdigit() else key for key in path.split("__")]
-        place = made
-        for key in parents:
-            place = place[key]
-        place[last] = value
+        holder, last = _find(made, path)
+        holder[last] = value
     return made
 
 
 def without(path):
     """A good body that lacks one field."""
     made = copy.deepcopy(_BODY)
-    *parents, last = path.split("__")
-    place = made
-    for key in parents:
-        place = place[int(key) if key.isdigit() else key]
-    del place[last]
+    holder, last = _find(made, path)
+    del holder[last]
     return made
+
+
+def _find(made: Any, path: str) -> tuple[Any, Any]:
+    *parents, last = [int(key) if key.isdigit() else key for key in path.split("__")]
+    for key in parents:
+        made = made[key]
+    return made, last
 
 
 def shop(code="web"):
@@ -265,7 +267,7 @@ def consume(envelopes, consumer="orders.advance_orders", wire=None):
 def at_once(*actions):
     """Run each in a thread with its own database connection, all starting together."""
     start = threading.Barrier(len(actions), timeout=30)
-    results = [None] * len(actions)
+    results: list[Any] = [None] * len(actions)
 
     def run(index, action):
         try:

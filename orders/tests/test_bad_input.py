@@ -212,8 +212,21 @@ def test_a_coordinate_must_be_on_earth(client, path, literal):
 
 @pytest.mark.parametrize(
     "literal",
-    ["0", "-1", "1000001", "1.0", "1.5", "1e3", "1e400", '"3"', "true", "null", "[]", "{}"]
-    + [MANY_DIGITS, "-" + MANY_DIGITS],
+    [
+        "0",
+        "-1",
+        "1000001",
+        "1.0",
+        "1.5",
+        "1e3",
+        "1e400",
+        '"3"',
+        "true",
+        "null",
+        "[]",
+        "{}",
+        MANY_DIGITS,
+    ],
 )
 def test_a_quantity_must_be_a_sensible_whole_number(client, literal):
     answer = send(client, with_raw("lines__0__quantity", literal))
