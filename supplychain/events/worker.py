@@ -127,11 +127,17 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
             name = headers.get("task")
             plain_task = name in self.strategies and get_consumer(str(name)) is None
             if queue is None or plain_task:
+                self._watch_end_of(message)
                 celerys_own(message)
             else:
                 self._take(queue, message, headers)
 
         return on_message
+
+    def _watch_end_of(self, message: KombuMessage) -> None:
+        """A plain task takes a pool process, too: events that wait for one go on when it ends."""
+        message.ack_log_error = partial(self._end, message.ack_log_error)
+        message.reject_log_error = partial(self._end, message.reject_log_error)
 
     def on_decode_error(self, message: KombuMessage, exc: Exception) -> None:
         """Celery would acknowledge it and so lose it."""
