@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
 from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline
@@ -12,7 +14,9 @@ from .models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
 
 class Vehicles(admin.TabularInline):
     model = Vehicle
+    fields = ["name", "capacity_kg", "capacity_m3", "shift_start", "shift_hours", "active"]
     extra = 0
+    can_delete = False  # its routes remain: set it inactive
 
 
 @admin.register(Depot)
@@ -64,8 +68,20 @@ class ShipmentAdmin(ReadOnlyAdmin):
 
 class Stops(ReadOnlyInline):
     model = Stop
-    fields = ["position", "shipment", "eta", "state", "ended_at", "reason"]
+    fields = ["position", "eta", "state", "to", "shipment", "recalled", "ended_at", "reason"]
+    readonly_fields = ["to", "recalled"]
     show_change_link = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Stop]:
+        return super().get_queryset(request).select_related("shipment", "route__vehicle__depot")
+
+    @admin.display(description="to")
+    def to(self, stop: Stop) -> str:
+        return f"{stop.shipment.customer}, {stop.shipment.address}"
+
+    @admin.display(description="recalled", boolean=True)
+    def recalled(self, stop: Stop) -> bool:
+        return stop.shipment.recalled
 
 
 @admin.register(Route)
@@ -82,18 +98,20 @@ class RouteAdmin(ReadOnlyAdmin):
         "ends_at",
     ]
     list_filter = ["state", "depot", "day"]
-    search_fields = ["=id", "vehicle__name"]
+    search_fields = ["=id", "vehicle__name", "=stops__shipment__order_id"]
     list_select_related = ["depot", "vehicle__depot"]
     date_hierarchy = "day"
     inlines = [Stops]
     actions = ["dispatch_routes"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
-        return super().get_queryset(request).prefetch_related("stops")
+        ended = Count("stops", filter=~Q(stops__state=Stop.State.PENDING))
+        rows: QuerySet[Route] = super().get_queryset(request)
+        return rows.annotate(stop_total=Count("stops"), stop_ended=ended)
 
-    @admin.display(description="stops")
-    def stop_count(self, route: Route) -> int:
-        return len(route.stops.all())
+    @admin.display(description="stops ended")
+    def stop_count(self, route: Any) -> str:
+        return f"{route.stop_ended} of {route.stop_total}"
 
     @admin.action(description="Dispatch selected routes", permissions=["view"])
     def dispatch_routes(self, request: HttpRequest, queryset: QuerySet[Route]) -> None:
@@ -119,6 +137,7 @@ class PlanRunAdmin(ReadOnlyAdmin):
         "shipments",
         "planned",
         "unplanned",
+        "cut_short",
         "solver_seconds",
         "error",
     ]

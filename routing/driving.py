@@ -3,7 +3,7 @@ failed with a reason and then planned again or brought back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -76,7 +76,7 @@ def dispatch_route(*, route_id: UUID) -> Route:
 def deliver_stop(*, stop_id: UUID) -> Stop:
     """Handed over; raises StopNotPending, ShipmentRecalled."""
     stop, route = _lock_stop(stop_id)
-    _Round(route).end([stop], {}).close()
+    _Round(route).end([stop], _refuse_recalled).close()
     return stop
 
 
@@ -84,7 +84,7 @@ def deliver_stop(*, stop_id: UUID) -> Stop:
 def fail_stop(*, stop_id: UUID, reason: str) -> Stop:
     """Not handed over; raises StopNotPending."""
     stop, route = _lock_stop(stop_id)
-    _Round(route).end([stop], {stop.shipment_id: reason}).close()
+    _Round(route).end([stop], lambda _: reason).close()
     return stop
 
 
@@ -95,12 +95,18 @@ def complete_route(*, route_id: UUID, failures: Mapping[UUID, str] | None = None
     route = _lock_route(route_id)
     if route.state != Route.State.DISPATCHED:
         raise RouteNotPlanned(f"The route is {route.state}, it is not on its way.")
-    stops = list(route.stops.filter(state=Stop.State.PENDING))
-    recalled = Shipment.objects.filter(stops__in=stops, recalled=True)
-    failing = dict(failures or {})
-    failing |= {pk: "recalled" for pk in recalled.values_list("pk", flat=True)}
-    _Round(route).end(stops, failing).close()
+    failing = failures or {}
+
+    def why(shipment: Shipment) -> str | None:
+        return "recalled" if shipment.recalled else failing.get(shipment.pk)
+
+    _Round(route).end(list(route.stops.filter(state=Stop.State.PENDING)), why).close()
     return route
+
+
+def _refuse_recalled(shipment: Shipment) -> None:
+    if shipment.recalled:
+        raise ShipmentRecalled
 
 
 def _lock_route(route_id: UUID) -> Route:
@@ -134,16 +140,18 @@ class _Round:
     route: Route
     emissions: list[Emission] = field(default_factory=list)
 
-    def end(self, stops: list[Stop], failing: Mapping[UUID, str]) -> _Round:
+    def end(self, stops: list[Stop], why_failed: Callable[[Shipment], str | None]) -> _Round:
+        """``why_failed`` is asked under the shipment's lock; None means handed over."""
         now = timezone.now()
         shipments = lock_shipments(stop.shipment_id for stop in stops)
         for stop in stops:
             shipment = shipments[stop.shipment_id]
             stop.ended_at = now
-            if shipment.pk in failing:
-                self._fail(stop, shipment, failing[shipment.pk])
-            else:
+            reason = why_failed(shipment)
+            if reason is None:
                 self._deliver(stop, shipment)
+            else:
+                self._fail(stop, shipment, reason)
         Stop.objects.bulk_update(stops, ["state", "ended_at", "reason"], batch_size=500)
         Shipment.objects.bulk_update(
             shipments.values(),
@@ -153,8 +161,6 @@ class _Round:
         return self
 
     def _deliver(self, stop: Stop, shipment: Shipment) -> None:
-        if shipment.recalled:
-            raise ShipmentRecalled
         stop.state, shipment.state = Stop.State.DELIVERED, S.DELIVERED
         told = tell.StopDelivered(
             shipment_id=shipment.pk,

@@ -8,6 +8,9 @@ from django.db.models import Q
 from supplychain.events.context import new_id
 from supplychain.events.models import Aggregate
 
+#: What a vehicle may carry, and how long it may be away.
+MAX_KG, MAX_M3, MAX_HOURS = 100_000, 1000, 31 * 24
+
 
 class Depot(models.Model):
     """Routing's own view of a warehouse."""
@@ -24,7 +27,7 @@ class Depot(models.Model):
 
 
 class Vehicle(models.Model):
-    """Makes one tour at a time; a tour begins in a shift and may last ``shift_hours``."""
+    """Makes one tour at a time, from its shift's start to its end at the most."""
 
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="vehicles")
     name = models.CharField(max_length=60)
@@ -38,8 +41,12 @@ class Vehicle(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["depot", "name"], name="vehicle_name"),
             models.CheckConstraint(
-                condition=Q(capacity_kg__gt=0, capacity_m3__gt=0, shift_hours__gt=0),
+                condition=Q(capacity_kg__gt=0, capacity_kg__lte=MAX_KG)
+                & Q(capacity_m3__gt=0, capacity_m3__lte=MAX_M3)
+                & Q(shift_hours__gt=0, shift_hours__lte=MAX_HOURS),
                 name="vehicle_has_room_and_time",
+                violation_error_message="A vehicle carries up to 100,000 kg and 1,000 m³, all "
+                "above 0, in a shift of at most 31 days.",
             ),
         ]
 
@@ -116,6 +123,7 @@ class PlanRun(models.Model):
     shipments = models.PositiveIntegerField(default=0)
     planned = models.PositiveIntegerField(default=0)
     unplanned = models.PositiveIntegerField(default=0)
+    cut_short = models.BooleanField(default=False, help_text="out of time: the next run goes on")
     solver_seconds = models.FloatField(default=0)
     error = models.TextField(blank=True)
 
@@ -125,6 +133,7 @@ class PlanRun(models.Model):
                 fields=["depot"], condition=Q(state="running"), name="one_run_per_depot"
             )
         ]
+        indexes = [models.Index(fields=["depot", "-id"], name="plan_run_newest")]
 
     def __str__(self) -> str:
         return f"{self.depot} {self.started_at:%Y-%m-%d %H:%M:%S} ({self.state})"

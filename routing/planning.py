@@ -1,6 +1,6 @@
-"""Promise: a burst of shipments gives one plan per depot; two planners never plan one depot at
-once; a plan is stored only if the validator finds no fault in it, and only for what is still
-open when the solver is done.
+"""Promise: two planners never plan one depot at once; a run ends in bounded time, and one that
+dies or fails leaves the depot to the next; a plan is stored only if the validator finds no
+fault in it, and only for what is still open when the solver is done.
 
 The solver runs outside of any transaction: seconds of search hold no lock.
 """
@@ -9,68 +9,65 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Min, Q
 from django.utils import timezone
 
 from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
+from .days import HORIZON_DAYS, days_ahead, open_shipments, place_of, problem_of
+from .due import due_depots
 from .models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
-from .problem import Place, Plan, PlannedRoute, Problem
-from .problem import Stop as PlanStop
-from .problem import Vehicle as PlanVehicle
+from .problem import Plan, PlannedRoute, Problem
 from .services import S, lock_shipments
 from .solver import solve
+from .travel import tour_m
 from .validate import violations
 
 logger = logging.getLogger(__name__)
 
-#: What does not fit into one day's tours goes into the next, this many days ahead.
-HORIZON_DAYS = 14
-#: A run that takes longer than this counts as dead, and another may start.
-RUN_EXPIRES = timedelta(minutes=10)
-#: A tour needs at least this much of its shift left to be planned for today.
-MIN_SHIFT = timedelta(hours=2)
+#: Seconds of search in one run, whatever the settings say: far below Celery's time limits.
+LONGEST_SEARCH = 45.0
+#: Seconds in which one tick may begin runs; depots that are still due wait for the next tick.
+TICK_SECONDS = 30.0
+#: A run that has not been heard of for so long counts as dead, and another may start.
+RUN_EXPIRES = timedelta(minutes=3)
+
+_NO_TOUR = f"no vehicle is free for it within {HORIZON_DAYS} days"
 
 
 class InvalidPlan(SupplyChainError):
     """The solver's plan violates a constraint; it was not stored."""
 
 
+class RunGivenUp(SupplyChainError):
+    """The run was taken for dead, and another one may plan the depot: this one stores nothing."""
+
+
 def plan_due_depots() -> list[PlanRun]:
-    """Plan every depot whose shipments have settled or waited long enough."""
-    return [run for depot in due_depots(timezone.now()) if (run := plan_depot(depot=depot))]
-
-
-def due_depots(now: datetime) -> list[Depot]:
-    """Depots with a burst that has ended (no new shipment for PLANNING_QUIET seconds) or with
-    one that has waited for PLANNING_PATIENCE seconds. What could not be planned before waits
-    for company: new shipments, or the next day."""
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    fresh = Q(shipments__state=S.OPEN) & Q(shipments__unplannable_reason="")
-    depots = Depot.objects.filter(active=True).annotate(
-        newest=Max("shipments__ready_at", filter=fresh),
-        oldest=Min("shipments__ready_at", filter=fresh),
-        waiting=Min("shipments__ready_at", filter=Q(shipments__state=S.OPEN)),
-        planned_at=Max("runs__started_at"),
-    )
-    quiet = now - timedelta(seconds=settings.PLANNING_QUIET)
-    impatient = now - timedelta(seconds=settings.PLANNING_PATIENCE)
-    settled = Q(newest__lte=quiet) | Q(oldest__lte=impatient)
-    next_day = Q(waiting__isnull=False) & (Q(planned_at__lt=today) | Q(planned_at=None))
-    return list(depots.filter(settled | next_day).order_by("code"))
+    """Plan the depots whose shipments have settled or waited long enough, as far as time goes."""
+    began = time.monotonic()
+    runs = []
+    for depot in due_depots(timezone.now()):
+        if time.monotonic() - began > TICK_SECONDS:
+            break
+        if run := plan_depot(depot=depot):
+            runs.append(run)
+    return runs
 
 
 def plan_depot(*, depot: Depot) -> PlanRun | None:
-    """Plan what is open at a depot now; None when a run is under way already."""
+    """Plan what is open at a depot now; None when a run is under way already.
+
+    A run that fails says so in its row; it does not raise.
+    """
     run = _start_run(depot)
     if run is None:
         return None
@@ -80,8 +77,7 @@ def plan_depot(*, depot: Depot) -> PlanRun | None:
     except Exception as failure:
         logger.exception("Planning %s failed", depot)
         run.state, run.error = PlanRun.State.FAILED, f"{type(failure).__name__}: {failure}"
-    run.ended_at = timezone.now()
-    run.save()
+    _end_run(run)
     return run
 
 
@@ -97,121 +93,94 @@ def _start_run(depot: Depot) -> PlanRun | None:
         return None
 
 
+def _renew(run: PlanRun) -> None:
+    """Say in the caller's transaction that this run lives; raises RunGivenUp.
+
+    The row stays locked until the commit, so a run that is taken for dead while it sleeps
+    can't book vehicles that another run has booked meanwhile.
+    """
+    mine = PlanRun.objects.filter(pk=run.pk, state=PlanRun.State.RUNNING)
+    if not mine.update(expires_at=timezone.now() + RUN_EXPIRES):
+        raise RunGivenUp
+
+
+def _end_run(run: PlanRun) -> None:
+    """Write down how a run ended, unless it was given up before."""
+    run.ended_at = timezone.now()
+    PlanRun.objects.filter(pk=run.pk, state=PlanRun.State.RUNNING).update(
+        state=run.state,
+        ended_at=run.ended_at,
+        shipments=run.shipments,
+        planned=run.planned,
+        unplanned=run.unplanned,
+        cut_short=run.cut_short,
+        solver_seconds=run.solver_seconds,
+        error=run.error,
+    )
+
+
 def _plan(run: PlanRun) -> None:
-    shipments = list(run.depot.shipments.filter(state=S.OPEN).order_by("pk"))
-    run.shipments = len(shipments)
-    left = {shipment.pk: shipment for shipment in shipments}
+    left = {shipment.pk: shipment for shipment in open_shipments(run.depot)}
+    run.shipments = len(left)
     reasons: dict[UUID, str] = {}
-    for start in _days():
-        if not left:
-            break
-        problem = _problem(run.depot, start, list(left.values()))
-        if not problem.stops:
+    for start in days_ahead():
+        problem = problem_of(run.depot, start, list(left.values()))
+        if not (problem.vehicles and problem.stops):
             continue
         plan = _solve(run, problem)
         reasons |= plan.unserved
-        stored = _store(run, start, plan)
-        for pk in [visit.stop.key for route in plan.routes for visit in route.visits]:
-            left.pop(pk, None)
-        run.planned += stored
-        if not plan.routes and problem.vehicles:
-            break  # another day with the same vehicles would not help either
-    _tell_unplannable(run, {pk: reasons.get(pk, _NOT_NOW) for pk in left})
+        run.planned += _store(run, start, plan)
+        for pk in _visited(plan):
+            left.pop(pk)
+        if not left or _search_left(run) <= 0:
+            break
     run.unplanned = len(left)
+    # Only a run that got on may leave the rest to the next one: runs don't go on for ever.
+    run.cut_short = 0 < len(left) < run.shipments and _search_left(run) <= 0
+    if not run.cut_short:
+        _tell_unplannable(run, {pk: reasons.get(pk, _NO_TOUR) for pk in left})
 
 
-_NOT_NOW = f"no tour within {HORIZON_DAYS} days could take it"
-
-
-def _days() -> Iterator[datetime]:
-    """Midnights (UTC) from which tours are planned, today first."""
-    today = timezone.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (today + timedelta(days=n) for n in range(HORIZON_DAYS))
+def _search_left(run: PlanRun) -> float:
+    return min(settings.PLANNING_SOLVE_SECONDS, LONGEST_SEARCH) - run.solver_seconds
 
 
 def _solve(run: PlanRun, problem: Problem) -> Plan:
     began = time.monotonic()
-    plan = solve(problem, seconds=settings.PLANNING_SOLVE_SECONDS)
+    plan = solve(problem, seconds=_search_left(run))
     run.solver_seconds += time.monotonic() - began
     if faults := violations(problem, plan):
         raise InvalidPlan(f"{len(faults)} faults: {'; '.join(faults[:3])}")
     return plan
 
 
-def _problem(depot: Depot, start: datetime, shipments: Sequence[Shipment]) -> Problem:
-    """What of these shipments a day's free vehicles could take; seconds count from ``start``."""
-    vehicles = tuple(_free_vehicles(depot, start))
-    end = max((v.end_s for v in vehicles), default=0)
-    stops = (_stop(shipment, start) for shipment in shipments)
-    # A window that opens after this day's last tour belongs to a later day.
-    due = [stop for stop in stops if not (stop.window and end and stop.window[0] > end)]
-    return Problem(Place(depot.latitude, depot.longitude), vehicles, tuple(due))
-
-
-def _free_vehicles(depot: Depot, start: datetime) -> Iterator[PlanVehicle]:
-    now = timezone.now()
-    busy = list(
-        Route.objects.filter(vehicle__depot=depot, ends_at__gt=start)
-        .exclude(state=Route.State.COMPLETED)
-        .values_list("vehicle_id", "starts_at", "ends_at")
-    )
-    for vehicle in depot.vehicles.filter(active=True).order_by("pk"):
-        opens = datetime.combine(start.date(), vehicle.shift_start, UTC)
-        closes = opens + timedelta(hours=vehicle.shift_hours)
-        opens = max(opens, now)
-        if closes - opens < min(MIN_SHIFT, timedelta(hours=vehicle.shift_hours)):
-            continue
-        if any(pk == vehicle.pk and a < closes and b > opens for pk, a, b in busy):
-            continue
-        yield PlanVehicle(
-            key=vehicle.pk,
-            capacity_kg=vehicle.capacity_kg,
-            capacity_m3=vehicle.capacity_m3,
-            start_s=_seconds(start, opens) + 1,
-            end_s=_seconds(start, closes),
-        )
-
-
-def _stop(shipment: Shipment, start: datetime) -> PlanStop:
-    window = None
-    if shipment.requested_from or shipment.requested_until:
-        opens = _seconds(start, shipment.requested_from) if shipment.requested_from else 0
-        far = start + timedelta(days=365)
-        window = (max(0, opens), _seconds(start, shipment.requested_until or far))
-    return PlanStop(
-        key=shipment.pk,
-        place=Place(shipment.latitude, shipment.longitude),
-        load_kg=shipment.weight_kg,
-        load_m3=shipment.volume_m3,
-        window=window,
-    )
-
-
-def _seconds(start: datetime, moment: datetime) -> int:
-    return int((moment - start).total_seconds())
+def _visited(plan: Plan) -> list[UUID]:
+    return [visit.stop.key for route in plan.routes for visit in route.visits]
 
 
 @transaction.atomic
 def _store(run: PlanRun, start: datetime, plan: Plan) -> int:
-    """Write the routes for what is still open; gives the number of shipments planned."""
-    wanted = [visit.stop.key for route in plan.routes for visit in route.visits]
-    still_open = {pk: s for pk, s in lock_shipments(wanted).items() if s.state == S.OPEN}
+    """Write the routes for what is still open; gives the number of shipments planned.
+
+    Raises RunGivenUp.
+    """
+    _renew(run)
+    locked = lock_shipments(_visited(plan))
+    still_open = {pk: shipment for pk, shipment in locked.items() if shipment.state == S.OPEN}
     vehicles = Vehicle.objects.in_bulk([route.vehicle.key for route in plan.routes])
     routes: list[Route] = []
     stops: list[Stop] = []
     emissions: list[Emission] = []
-    for planned in plan.routes:
+    kept = (_without_gone(planned, set(still_open), run.depot) for planned in plan.routes)
+    for planned in (planned for planned in kept if planned.visits):
         route = _new_route(run, start, planned, vehicles[planned.vehicle.key])
-        mine = [v for v in planned.visits if v.stop.key in still_open]
-        if not mine:
-            continue
         routes.append(route)
-        for position, visit in enumerate(mine, start=1):
+        for position, visit in enumerate(planned.visits, start=1):
             eta = start + timedelta(seconds=visit.arrival_s)
             shipment = still_open[visit.stop.key]
             stops.append(Stop(route=route, shipment=shipment, position=position, eta=eta))
             emissions.append(_tell_planned(route, shipment, position, eta))
-        emissions.append(_tell_route(route, [visit.stop.key for visit in mine]))
+        emissions.append(_tell_route(route, [visit.stop.key for visit in planned.visits]))
     Route.objects.bulk_create(routes)
     Stop.objects.bulk_create(stops, batch_size=1000)
     rows = [stop.shipment for stop in stops]
@@ -220,6 +189,13 @@ def _store(run: PlanRun, start: datetime, plan: Plan) -> int:
     )
     emit_all(emissions)
     return len(stops)
+
+
+def _without_gone(planned: PlannedRoute, still_open: set[UUID], depot: Depot) -> PlannedRoute:
+    """The route without what was cancelled while the solver ran; the times of others stand."""
+    visits = tuple(visit for visit in planned.visits if visit.stop.key in still_open)
+    tour = tour_m([place_of(depot), *(visit.stop.place for visit in visits)])
+    return replace(planned, visits=visits, distance_m=tour)
 
 
 def _new_route(run: PlanRun, start: datetime, planned: PlannedRoute, vehicle: Vehicle) -> Route:
@@ -270,7 +246,11 @@ def _tell_route(route: Route, shipment_ids: list[UUID]) -> Emission:
 
 @transaction.atomic
 def _tell_unplannable(run: PlanRun, reasons: dict[UUID, str]) -> None:
-    """Only what is news: the same reason again, plan after plan, tells nobody anything."""
+    """Only what is news: the same reason again, plan after plan, tells nobody anything.
+
+    Raises RunGivenUp.
+    """
+    _renew(run)
     rows: list[Any] = []
     emissions = []
     for shipment in lock_shipments(reasons).values():

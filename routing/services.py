@@ -16,12 +16,19 @@ from supplychain.events import Event
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
-from .models import Depot, OrderStanding, Shipment, Stop, Vehicle
+from .models import MAX_HOURS, MAX_KG, MAX_M3, Depot, OrderStanding, Shipment, Stop, Vehicle
 
 S = Shipment.State
 
 #: The fleet that a new depot starts with, to be changed in the admin or by `set_fleet`.
 DEFAULT_VEHICLES = 6
+MAX_VEHICLES = 500
+
+
+class InvalidFleet(SupplyChainError):
+    """A fleet needs vehicles that the models allow: see Vehicle."""
+
+    permanent = True
 
 
 class UnknownDepot(SupplyChainError):
@@ -31,7 +38,8 @@ class UnknownDepot(SupplyChainError):
 @transaction.atomic
 def keep_depots(*, changes: Sequence[WarehouseChanged]) -> None:
     """Take over what inventory says of its warehouses; a new depot gets the default fleet."""
-    for change in sorted(changes, key=lambda c: c.envelope.sequence):
+    # By code, so that two batches lock the depots in one order.
+    for change in sorted(changes, key=lambda c: (c.code, c.envelope.sequence)):
         depot, created = Depot.objects.select_for_update().get_or_create(
             code=change.code,
             defaults={"name": change.name, "latitude": 0.0, "longitude": 0.0},
@@ -51,7 +59,19 @@ def keep_depots(*, changes: Sequence[WarehouseChanged]) -> None:
 def set_fleet(
     *, depot: Depot, vehicles: int, capacity_kg: float, capacity_m3: float, shift_hours: float
 ) -> None:
-    """Give a depot this many equal vehicles; others are retired, their routes stay."""
+    """Give a depot this many equal vehicles; others are retired, their routes stay.
+
+    Raises InvalidFleet.
+    """
+    limits = {
+        "vehicles": (vehicles, MAX_VEHICLES),
+        "capacity_kg": (capacity_kg, MAX_KG),
+        "capacity_m3": (capacity_m3, MAX_M3),
+        "shift_hours": (shift_hours, MAX_HOURS),
+    }
+    for name, (value, most) in limits.items():
+        if not 0 < value <= most:  # false for nan as well
+            raise InvalidFleet(f"{name} must be above 0 and at most {most:,}; it is {value:g}.")
     names = [f"vehicle {n}" for n in range(1, vehicles + 1)]
     depot.vehicles.exclude(name__in=names).update(active=False)
     Vehicle.objects.bulk_create(
@@ -133,7 +153,8 @@ def _address(to: Destination) -> str:
 
 @transaction.atomic
 def cancel_shipments(*, cancellations: Sequence[OrderCancelled]) -> None:
-    """Cancel what has not left; what has left must come back instead of being handed over."""
+    """Cancel what has not left; what is on its way must come back and not be handed over; what
+    a failed delivery has brought back is returned."""
     causes: dict[UUID, Event] = {event.order_id: event for event in cancellations}
     standings = _lock_standings(causes)
     OrderStanding.objects.filter(pk__in=standings).update(cancelled=True)
@@ -148,11 +169,21 @@ def _cancel(shipment_ids: set[UUID], causes: dict[UUID, Event]) -> None:
     here = [row for row in rows if row.state in (S.OPEN, S.PLANNED)]
     emissions = []
     for row in here:
-        row.state = S.CANCELLED
-        told = tell.ShipmentCancelled(shipment_id=row.pk, order_id=row.order_id)
+        told = _end_here(row)
         emissions.append(Emission(told, row, row.advance(), cause=causes.get(row.order_id)))
     Shipment.objects.bulk_update(here, ["state", "event_sequence"])
     Stop.objects.filter(shipment__in=here, state=Stop.State.PENDING).update(
         state=Stop.State.DROPPED, ended_at=timezone.now(), reason="the order was cancelled"
     )
     emit_all(emissions)
+
+
+def _end_here(row: Shipment) -> tell.ShipmentEvent:
+    """What had left once is booked out of the stock: it is returned, not just cancelled."""
+    if row.attempts:
+        row.state = S.RETURNED
+        return tell.ShipmentReturned(
+            shipment_id=row.pk, order_id=row.order_id, depot=row.depot.code
+        )
+    row.state = S.CANCELLED
+    return tell.ShipmentCancelled(shipment_id=row.pk, order_id=row.order_id)

@@ -22,58 +22,77 @@ SECTOR = 120
 #: Leaving out a stop costs more than any detour; using a vehicle as much as driving this long.
 DROP_COST = 100_000_000
 VEHICLE_COST = 1800
-#: Seconds of search: a base, and more with each stop.
-SEARCH_BASE, SEARCH_PER_STOP = 0.2, 0.02
+#: Seconds of search in a sector: a base, and more with each stop; never less than the least.
+SEARCH_BASE, SEARCH_PER_STOP, SEARCH_LEAST = 0.2, 0.02, 0.1
+_NO_ROOM = "the vehicles that are free have no room or time left for it"
 
 
 def solve(problem: Problem, *, seconds: float) -> Plan:
-    """Plan all stops with at most one route per vehicle; ``seconds`` bounds the search."""
+    """Plan the stops with at most one route per vehicle; ``seconds`` bounds the search, but for
+    the least that each sector gets.
+
+    Stops come in the order of their urgency: of more than the vehicles could visit, the first
+    are planned.
+    """
     unserved = {stop.key: reason for stop in problem.stops if (reason := _hopeless(problem, stop))}
-    open_stops = [stop for stop in problem.stops if stop.key not in unserved]
-    free = list(problem.vehicles)
+    possible = [stop for stop in problem.stops if stop.key not in unserved]
+    unserved |= {stop.key: _NO_ROOM for stop in possible}
+    routes = _plan_sectors(problem, possible[: SECTOR * len(problem.vehicles)], seconds)
+    for visit in (visit for route in routes for visit in route.visits):
+        del unserved[visit.stop.key]
+    return Plan(tuple(routes), unserved)
+
+
+def _plan_sectors(problem: Problem, stops: Sequence[Stop], seconds: float) -> list[PlannedRoute]:
+    """Sector by sector; then what is left over, from all sectors, with the vehicles left over."""
+    free, left = list(problem.vehicles), {stop.key: stop for stop in stops}
     routes: list[PlannedRoute] = []
-    sectors = list(_sectors(problem, open_stops))
+    sectors: list[Sequence[Stop]] = [*_sectors(problem, stops), ()]
     for number, sector in enumerate(sectors):
-        limit = min(SEARCH_BASE + SEARCH_PER_STOP * len(sector), seconds / len(sectors))
+        last = number == len(sectors) - 1
+        todo = list(left.values())[:SECTOR] if last else sector
         # When vehicles are few, every sector gets its share of them, not the first one all.
-        share = free[: math.ceil(len(free) / (len(sectors) - number))]
-        found = _solve_sector(problem, sector, share, max(limit, 0.05)) if share else []
+        share = free if last else free[: math.ceil(len(free) / (len(sectors) - 1 - number))]
+        if not (todo and share):
+            continue
+        limit = min(SEARCH_BASE + SEARCH_PER_STOP * len(todo), seconds / len(sectors))
+        found = _solve_sector(problem, todo, share, max(limit, SEARCH_LEAST))
         used = {route.vehicle.key for route in found}
         free = [vehicle for vehicle in free if vehicle.key not in used]
+        for visit in (visit for route in found for visit in route.visits):
+            del left[visit.stop.key]
         routes += found
-    served = {visit.stop.key for route in routes for visit in route.visits}
-    for stop in open_stops:
-        if stop.key not in served:
-            unserved[stop.key] = "the vehicles that are free have no room or time left for it"
-    return Plan(tuple(routes), unserved)
+    return routes
 
 
 def _hopeless(problem: Problem, stop: Stop) -> str:
     """Why no vehicle could serve this stop even alone; "" when one could."""
-    if not (math.isfinite(stop.place.latitude) and math.isfinite(stop.place.longitude)):
+    if not all(map(math.isfinite, (stop.place.latitude, stop.place.longitude))):
         return "its coordinates are not numbers"
     if stop.window and stop.window[1] < stop.window[0]:
         return "its delivery window closes before it opens"
     if not problem.vehicles:
         return "no vehicle is free"
-    if not any(v.capacity_kg >= stop.load_kg for v in problem.vehicles):
+    large = [v for v in problem.vehicles if v.capacity_kg >= stop.load_kg]
+    if not large:
         return f"{stop.load_kg:g} kg are more than any vehicle carries"
-    if not any(v.capacity_m3 >= stop.load_m3 for v in problem.vehicles):
-        return f"{stop.load_m3:g} m³ are more than any vehicle holds"
-    if any(_fits_alone(problem, stop, vehicle) for vehicle in problem.vehicles):
+    large = [v for v in large if v.capacity_m3 >= stop.load_m3]
+    if not large:
+        return f"{stop.load_m3:g} m³ are more than any vehicle for its weight holds"
+    _, seconds = matrices([problem.depot, stop.place])
+    there, back = int(seconds[0, 1]), int(seconds[1, 0])
+    if any(_in_time(stop, vehicle, there, back) for vehicle in large):
         return ""
     return "no vehicle reaches it within its window and is back before its shift ends"
 
 
-def _fits_alone(problem: Problem, stop: Stop, vehicle: Vehicle) -> bool:
-    _, seconds = matrices([problem.depot, stop.place])
-    arrival = vehicle.start_s + int(seconds[0, 1])
+def _in_time(stop: Stop, vehicle: Vehicle, there: int, back: int) -> bool:
+    arrival = vehicle.start_s + there
     if stop.window:
         if arrival > stop.window[1]:
             return False
         arrival = max(arrival, stop.window[0])
-    fits = stop.load_kg <= vehicle.capacity_kg and stop.load_m3 <= vehicle.capacity_m3
-    return fits and arrival + stop.service_s + int(seconds[1, 0]) <= vehicle.end_s
+    return arrival + stop.service_s + back <= vehicle.end_s
 
 
 def _sectors(problem: Problem, stops: Sequence[Stop]) -> Iterator[list[Stop]]:
@@ -95,7 +114,8 @@ def _solve_sector(
     problem: Problem, stops: Sequence[Stop], vehicles: Sequence[Vehicle], limit: float
 ) -> list[PlannedRoute]:
     metres, seconds = matrices([problem.depot, *(stop.place for stop in stops)])
-    model = _Model(stops, vehicles, seconds)
+    # The horizon of all vehicles, not only of these: it has to reach every stop's window.
+    model = _Model(stops, vehicles, seconds, max(v.end_s for v in problem.vehicles))
     solution = model.search(limit)
     return list(model.routes(solution, metres)) if solution else []
 
@@ -103,7 +123,9 @@ def _solve_sector(
 class _Model:
     """One OR-Tools routing model: node 0 is the depot, node i the i-th stop."""
 
-    def __init__(self, stops: Sequence[Stop], vehicles: Sequence[Vehicle], seconds: Matrix) -> None:
+    def __init__(
+        self, stops: Sequence[Stop], vehicles: Sequence[Vehicle], seconds: Matrix, horizon: int
+    ) -> None:
         self._stops, self._vehicles = stops, vehicles
         self._manager = pywrapcp.RoutingIndexManager(len(stops) + 1, len(vehicles), 0)
         self._model = pywrapcp.RoutingModel(self._manager)
@@ -114,14 +136,13 @@ class _Model:
         drive = self._model.RegisterTransitMatrix(seconds.tolist())
         self._model.SetArcCostEvaluatorOfAllVehicles(drive)
         self._model.SetFixedCostOfAllVehicles(VEHICLE_COST)
-        self._add_time(transit)
+        self._add_time(transit, horizon)
         self._add_load("kg", [s.load_kg for s in stops], [v.capacity_kg for v in vehicles], 1e3)
         self._add_load("m3", [s.load_m3 for s in stops], [v.capacity_m3 for v in vehicles], 1e6)
         for node in range(1, len(stops) + 1):
             self._model.AddDisjunction([self._manager.NodeToIndex(node)], DROP_COST)
 
-    def _add_time(self, transit: int) -> None:
-        horizon = max(vehicle.end_s for vehicle in self._vehicles)
+    def _add_time(self, transit: int, horizon: int) -> None:
         self._model.AddDimension(transit, horizon, horizon, False, "time")
         self._time = self._model.GetDimensionOrDie("time")
         for index, vehicle in enumerate(self._vehicles):

@@ -33,3 +33,10 @@ def matrices(places: Sequence[Place]) -> tuple[Matrix, Matrix]:
     kmh = CITY_KMH + (ROAD_KMH - CITY_KMH) * metres / (metres + HALF_WAY_M)
     seconds = metres / (kmh / 3.6)
     return metres.round().astype(np.int64), np.ceil(seconds).astype(np.int64)
+
+
+def tour_m(places: Sequence[Place]) -> int:
+    """Metres of a round trip through the places in this order, back to the first."""
+    metres, _ = matrices(places)
+    order = np.arange(len(places))
+    return int(metres[order, np.roll(order, -1)].sum())

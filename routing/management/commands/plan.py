@@ -12,14 +12,14 @@ class Command(BaseCommand):
     help = "Plan what is open at a depot (or at all), without waiting for the planner's tick."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--depot", help="its code; all active ones when left out")
+        parser.add_argument("--depot", help="its code; all when left out")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        depots = Depot.objects.filter(active=True).order_by("code")
+        depots = Depot.objects.order_by("code")
         if options["depot"]:
             depots = depots.filter(code=options["depot"])
             if not depots:
-                raise CommandError(f"There is no active depot {options['depot']!r}.")
+                raise CommandError(f"There is no depot {options['depot']!r}.")
         for depot in depots:
             run = plan_depot(depot=depot)
             if run is None:

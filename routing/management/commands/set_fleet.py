@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from routing.models import Depot
-from routing.services import set_fleet
+from routing.services import InvalidFleet, set_fleet
 
 
 class Command(BaseCommand):
@@ -21,13 +21,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         names = ("vehicles", "capacity_kg", "capacity_m3", "shift_hours")
         fleet = {name: options[name] for name in names}
-        if any(value <= 0 for value in fleet.values()):
-            raise CommandError("All of vehicles, capacities and hours must be above 0.")
         depots = Depot.objects.all()
         if options["depot"]:
             depots = depots.filter(code=options["depot"])
         if not depots:
             raise CommandError("There is no such depot; depots come from inventory's warehouses.")
         for depot in depots:
-            set_fleet(depot=depot, **fleet)
+            try:
+                set_fleet(depot=depot, **fleet)
+            except InvalidFleet as refusal:
+                raise CommandError(str(refusal)) from refusal
             self.stdout.write(f"{depot}: {fleet['vehicles']} vehicles")
