@@ -167,6 +167,12 @@ def _broker_reason(headers: dict[str, Any]) -> str:
     return str(latest.get("reason") or "unknown") if isinstance(latest, dict) else "unknown"
 
 
+def is_stale_tick(message: Message) -> bool:
+    """A plain task that nobody took before it expired: beat's next ticks have come since, and
+    it means nothing any more. An event never expires on its queue."""
+    return _broker_reason(message.headers) == "expired" and "event_id" not in message.headers
+
+
 def _broker_message(headers: dict[str, Any]) -> str:
     return f"The broker gave it up ({_broker_reason(headers)}); no consumer reported why."
 

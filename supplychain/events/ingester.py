@@ -1,5 +1,6 @@
 """Promise: what reaches a dead-letter queue becomes a row, and leaves the queue only then; and
-what somebody wants redriven is sent as soon as the broker takes it.
+what somebody wants redriven is sent as soon as the broker takes it. Only beat's ticks that have
+expired are thrown away: they mean nothing any more.
 
 One process for both ways: nobody else needs to know how dead letters travel.
 """
@@ -77,6 +78,9 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
             raw = body.encode() if isinstance(body, str) else bytes(body or b"")
             headers = message.headers if isinstance(message.headers, dict) else {}
             dead = Message(queue, raw, headers, False, message.content_type or "")
+            if deadletters.is_stale_tick(dead):
+                message.ack()
+                return
             letter = _patiently(lambda: deadletters.ingest(dead))
             self.ingested += 1
             logger.error("Dead letter %s: %s: %s", letter.pk, letter, letter.reason)

@@ -1,8 +1,11 @@
 """Plain Celery tasks share a queue and its worker with events."""
 
+import kombu
 import pytest
 
 from conftest import eventually
+from supplychain.events.models import DeadLetter, OutboxEvent
+from supplychain.events.names import dead_queue
 from tests.lab.act import effects, try_things
 from tests.lab.tasks import hold_until
 
@@ -29,6 +32,20 @@ def test_events_that_wait_behind_a_plain_task_go_on_when_it_ends(processes, brok
 
 
 def _published():
-    from supplychain.events.models import OutboxEvent
-
     return OutboxEvent.objects.exists() and not OutboxEvent.objects.filter(published_at=None)
+
+
+def test_a_tick_that_expires_is_no_dead_letter(processes, broker):
+    """Beat's ticks expire while all pool processes plan; the broker sets them aside."""
+    hold_until.apply_async(("/nowhere",), queue="lab", expires=0.2)
+    ingester = processes.ingester()
+    with broker.channel() as channel:
+        garbage = kombu.Producer(channel)
+        eventually(lambda: channel.queue_declare("lab", passive=True).message_count == 0)
+        garbage.publish("no json", exchange="", routing_key=dead_queue("lab"))
+    eventually(DeadLetter.objects.exists)
+    processes.stop(ingester)
+    assert [letter.consumer for letter in DeadLetter.objects.all()] == [""]
+    with broker.channel() as channel:
+        found = channel.queue_declare(dead_queue("lab"), passive=True)
+    assert found.message_count == 0
