@@ -71,9 +71,9 @@ class _Settlement:
         self._cause = {event.shipment_id: event for event in events}
         self._becomes = becomes
         found = Reservation.objects.filter(shipment_id__in=self._cause).order_by("pk")
-        levels = locks.levels(found.values_list("level_id", flat=True))
-        self._levels = {level.pk: level for level in levels}
-        self._allocations = locks.allocations(found.values_list("allocation_id", flat=True))
+        ids = list(found.values_list("level_id", "allocation_id"))
+        self._levels = {level.pk: level for level in locks.levels(pk for pk, _ in ids)}
+        self._allocations = locks.allocations(pk for _, pk in ids)
         # Read under the locks: what another transaction settled meanwhile is seen as settled.
         every = list(found)
         if missing := set(self._cause) - {row.shipment_id for row in every}:

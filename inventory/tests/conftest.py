@@ -4,8 +4,10 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
+from conftest import eventually
 from inventory import selectors, services
 from inventory.models import Backorder, StockLevel, Warehouse
 from orders.events import OrderCancelled, OrderPlaced
@@ -177,6 +179,13 @@ def told(*types):
     return [event_class(e.event_type).read(e) for e in envelopes if e.event_type in names]
 
 
+def statements(action):
+    """How many statements it took; not counted is what is coalesced by time."""
+    with CaptureQueriesContext(connection) as captured:
+        action()
+    return sum(not query["sql"].startswith("NOTIFY") for query in captured)
+
+
 # --- what came of it ----------------------------------------------------------------------
 
 
@@ -225,18 +234,21 @@ def at_once(*actions):
     assert failures == []
 
 
+def _ask(question):
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        return cursor.fetchone()[0]
+
+
+def _deadlocks():
+    """A connection's figures are complete only when it has ended."""
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    eventually(lambda: _ask(f"SELECT count(*) = 0 {others}"))
+    return _ask("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+
+
 @pytest.fixture
-def deadlocks(transactional_db, django_db_blocker):
+def deadlocks(transactional_db):
     """How many deadlocks PostgreSQL has had to break since; handling would hide them."""
-    from django.db import connection
-
-    def count():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_stat_force_next_flush()")
-            cursor.execute(
-                "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-            )
-            return cursor.fetchone()[0]
-
-    before = count()
-    return lambda: count() - before
+    before = _deadlocks()
+    return lambda: _deadlocks() - before

@@ -24,6 +24,7 @@ from .conftest import (
     placed,
     publish,
     receive,
+    statements,
     stocked,
     told,
     waiting,
@@ -182,12 +183,6 @@ def test_the_same_order_twice_in_one_batch_is_reserved_once():
     consume(placed(1, A=1), placed(1, A=1))
     assert levels("A") == {"york": (9, 1)}
     assert len(told(StockReserved)) == 1
-
-
-def statements(action):
-    with CaptureQueriesContext(connection) as captured:
-        action()
-    return len(captured)
 
 
 def test_the_number_of_statements_does_not_grow_with_the_orders():
