@@ -81,7 +81,7 @@ class NoteForm(forms.Form):
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(ReadOnlyAdmin):
-    list_display = ["id", "what", "failure", "tries", "seen", "state"]
+    list_display = ["id", "what", "failure", "tries", "seen"]
     list_filter = [ByState, ByQueue, ByReason, ByException, ByConsumer, ByType]
     search_fields = ["subject"]  # shows the box; get_search_results does the search
     search_help_text = "Exactly: an event's, order's or correlation id, or a subject (order/…)."
@@ -143,9 +143,10 @@ class DeadLetterAdmin(ReadOnlyAdmin):
         told = letter.event_type or "unreadable", letter.queue, letter.consumer or "–"
         return format_html("{}<br>{}<br>{}", *told)
 
-    @admin.display(description="attempts, times seen", ordering="times_seen")
+    @admin.display(description="state, tries", ordering="times_seen")
     def tries(self, letter: DeadLetter) -> str:
-        return format_html("{} tried<br>{} × seen", letter.attempts, letter.times_seen)
+        told = letter.state, letter.attempts, letter.times_seen
+        return format_html("{}<br>{} tried<br>{} × seen", *told)
 
     @admin.display(description="reason, exception, message", ordering="reason")
     def failure(self, letter: DeadLetter) -> str:
@@ -153,7 +154,7 @@ class DeadLetterAdmin(ReadOnlyAdmin):
         message = Truncator(letter.message).chars(100)
         return format_html("{}, <b>{}</b><br>{}", letter.reason, exception, message)
 
-    @admin.display(description="first seen, last seen", ordering="last_seen_at")
+    @admin.display(description="first, last seen", ordering="last_seen_at")
     def seen(self, letter: DeadLetter) -> str:
         return format_html("{}<br>{}", moment(letter.first_seen_at), moment(letter.last_seen_at))
 
