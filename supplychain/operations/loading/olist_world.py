@@ -85,8 +85,13 @@ def warehouses(olist: Olist) -> list[Place]:
 def stock(olist: Olist, places: list[Place]) -> tuple[Stock, Stock]:
     """What is there at first, and what comes in later."""
     home = {seller: _nearest(olist, seller, places) for seller in olist.sellers}
+    known = {row["product_id"] for row in olist.rows("products", "product_id")}
     # A seller that is in no file lives where most do.
-    demand = Counter((home.get(u.seller, places[0].code), u.sku) for u in olist.units())
+    demand = Counter(
+        (home.get(unit.seller, places[0].code), unit.sku)
+        for unit in olist.units()
+        if unit.sku in known
+    )
     first: Stock = defaultdict(dict)
     rest: Stock = defaultdict(dict)
     counted = 0
