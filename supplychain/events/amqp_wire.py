@@ -14,15 +14,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import amqp
 from amqp.exceptions import ChannelError, FrameSyntaxError
 from kombu import Connection
 
+from .amqp_frames import publish_command
 from .names import delay_level, delay_name
 from .wire import HELD_BACK, BrokerUnavailable, Outgoing
 
 logger = logging.getLogger(__name__)
 
+#: Bytes that are gathered for one write to the socket.
+WRITE_SIZE = 64 * 1024
 #: Seconds until a batch without confirms counts as lost.
 CONFIRM_TIMEOUT = 30.0
 _UNENCODABLE = (FrameSyntaxError, ValueError, TypeError, struct.error, OverflowError)
@@ -37,6 +39,8 @@ class AmqpWire:
         self._connection: Connection | None = None
         self._channel: Any = None
         self._last_tag = 0
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self._waiting: dict[int, int] = {}  # delivery tag → index in the batch
         self._refused: dict[int, str] = {}
         self._settled: set[int] = set()  # confirmed indexes
@@ -45,6 +49,7 @@ class AmqpWire:
     def publish(self, messages: Sequence[Outgoing]) -> dict[int, str]:
         self._waiting, self._refused = {}, {}
         self._settled, self._stuck = set(), set()
+        self._unsent, self._unsent_bytes = [], 0
         try:
             self._open()
             try:
@@ -77,33 +82,41 @@ class AmqpWire:
         self._stuck.add(message.order)
 
     def _send_one(self, index: int, message: Outgoing) -> None:
-        properties: dict[str, Any] = {
-            "content_type": message.content_type,
-            "content_encoding": "utf-8" if isinstance(message.body, str) else "binary",
-            "delivery_mode": 2,
-            "message_id": str(index),
-            "correlation_id": str(message.headers.get("id") or ""),
-            "application_headers": message.headers,
-        }
-        exchange = message.exchange
+        exchange, expiration = message.exchange, ""
         if message.delay > 0:
             level = delay_level(message.delay)
             exchange = delay_name(level)
-            properties["expiration"] = str(int(min(message.delay, level) * 1000))
-        # The utf-8 encoding is named for JSON only; other bytes travel as they came.
-        if message.content_type == "application/json":
-            properties["content_encoding"] = "utf-8"
-        self._channel._basic_publish(
-            amqp.Message(message.body, **properties),
+            expiration = str(int(min(message.delay, level) * 1000))
+        is_text = isinstance(message.body, str) or message.content_type == "application/json"
+        command = publish_command(
+            channel=self._channel.channel_id,
+            frame_max=self._channel.connection.frame_max,
             exchange=exchange,
             routing_key=message.routing_key,
-            mandatory=True,
+            body=message.body.encode() if isinstance(message.body, str) else message.body,
+            headers=message.headers,
+            content_type=message.content_type,
+            # Named for text only; other bytes travel as they came.
+            content_encoding="utf-8" if is_text else "binary",
+            message_id=str(index),
+            correlation_id=str(message.headers.get("id") or "")[:255],
+            expiration=expiration,
         )
+        self._unsent.append(command)
+        self._unsent_bytes += len(command)
         self._last_tag += 1
         self._waiting[self._last_tag] = index
+        if self._unsent_bytes > WRITE_SIZE:
+            self._flush()
+
+    def _flush(self) -> None:
+        """py-amqp is idle meanwhile: one thread, and no method of its own in between."""
+        pending, self._unsent, self._unsent_bytes = b"".join(self._unsent), [], 0
+        self._channel.connection.transport.write(pending)
 
     def _await_confirms(self) -> None:
         assert self._connection is not None
+        self._flush()
         deadline = time.monotonic() + self._patience
         while self._waiting:
             left = deadline - time.monotonic()
@@ -118,7 +131,7 @@ class AmqpWire:
         settled = self._settled | set(self._refused)
         unsure += [i for i in range(len(messages)) if i not in settled and i not in unsure]
         for index in unsure:
-            self._waiting = {}
+            self._waiting, self._unsent, self._unsent_bytes = {}, [], 0
             try:
                 self._send([(index, messages[index])])
             except ChannelError as refused:
@@ -133,7 +146,11 @@ class AmqpWire:
         self.close()
         # Its own options: confirm_publish would wait after every message.
         self._connection = Connection(
-            self._url, transport_options={}, connect_timeout=5, heartbeat=0
+            self._url,
+            # A broker that is out of memory or disk reads no more: a write then ends, too.
+            transport_options={"write_timeout": self._patience},
+            connect_timeout=5,
+            heartbeat=0,
         )
         self._connection.connect()
         self._open_channel()
