@@ -59,9 +59,9 @@ class Sensitivity(enum.StrEnum):
 
 
 class Payload(BaseModel):
-    """A part of an event: frozen, and strict about unknown fields."""
+    """A part of an event: frozen, and strict about unknown fields and what JSON can't say."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Event(Payload):

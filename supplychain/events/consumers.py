@@ -39,7 +39,8 @@ class Retry:
     jitter: bool = True
 
     def delay(self, failed_attempts: int) -> float:
-        wait = min(self.cap, self.base * 2.0 ** (failed_attempts - 1))
+        doublings = min(failed_attempts - 1, 60)  # far past any cap, and still a float
+        wait = min(self.cap, self.base * 2.0**doublings)
         return wait * random.uniform(0.5, 1.0) if self.jitter else wait  # noqa: S311
 
 

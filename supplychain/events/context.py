@@ -52,7 +52,8 @@ def caused_by(envelope: Envelope) -> Context:
     return Context(envelope.correlation_id, envelope.event_id, envelope.traceparent)
 
 
-_SAFE_ID = re.compile(r"[\w.:/+=-]{1,128}")
+#: Of ASCII only: it goes into response headers, logs and a column of this length.
+_SAFE_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
