@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from kombu import Connection
 
 ROOT = Path(__file__).parent
+# How long an example takes is no property of ours, least of all on a busy machine.
+hypothesis_settings.register_profile("house", deadline=None)
+hypothesis_settings.load_profile("house")
 NEEDED = "Run the tests with `make test`: it starts a private PostgreSQL and RabbitMQ."
 
 
