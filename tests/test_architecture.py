@@ -369,27 +369,33 @@ def test_every_event_stands_in_the_app_that_tells_it_and_says_what_it_means() ->
         assert event.__doc__, f"{event.event_type} has no docstring for the catalogue"
 
 
-def delivered_twice(folder: Path) -> str:
-    """The source of all tests in there that deliver something twice, and say so."""
-    found = []
-    for file in folder.rglob("test_*.py"):
-        text = file.read_text() if file != Path(__file__) else ""
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.FunctionDef) and "twice" in node.name:
-                parts = [*node.decorator_list, node]
-                found += [ast.get_source_segment(text, part) or "" for part in parts]
-    return "\n".join(found)
+def untested(declared: list[Consumer], tests: dict[str, str]) -> list[str]:
+    """Consumers that no test file names in full beside a test with "twice" in its name; an
+    app's only consumer, and a default argument in its conftest, need no naming."""
+    queues, missing = [consumer.queue for consumer in declared], []
+    for consumer in declared:
+        own = {path: text for path, text in tests.items() if path.startswith(f"{consumer.queue}/")}
+        shared = "".join(text for path, text in own.items() if path.endswith("conftest.py"))
+        twice = [text for text in own.values() if re.search(r"def test_\w*twice", text)]
+        named = any(consumer.name in text + shared for text in twice)
+        if not named and not (twice and queues.count(consumer.queue) == 1):
+            missing.append(consumer.name)
+    return missing
 
 
 def test_every_consumer_has_a_test_that_delivers_twice() -> None:
-    """A test with "twice" in its name that names the consumer, in full or its function alone;
-    where an app has but one consumer, any such test of the app is meant for it."""
-    queues = [declared.queue for declared in ours()]
-    journeys, missing = delivered_twice(ROOT / "tests"), []
-    for declared in ours():
-        own = delivered_twice(ROOT / declared.queue / "tests")
-        function = declared.name.partition(".")[2]
-        named = re.search(rf"\b{function}\b|_{function}_", own + journeys)
-        if not named and not (own and queues.count(declared.queue) == 1):
-            missing.append(declared.name)
+    files = [file for app in APPS for file in (ROOT / app / "tests").rglob("*.py")]
+    tests = {file.relative_to(ROOT).as_posix(): file.read_text() for file in files}
+    missing = untested(ours(), tests)
     assert not missing, f"no test delivers twice to {', '.join(missing)}"
+
+
+def test_a_consumer_without_such_a_test_is_found() -> None:
+    orders = [declared for declared in ours() if declared.queue == "orders"]
+    names = [declared.name for declared in orders]
+    nothing = {"orders/tests/test_a.py": f"def test_once(): ...  # {names}"}
+    assert untested(orders, nothing) == names
+    others = {"audit/tests/test_a.py": f"def test_it_twice(): ...  # {names}"}
+    assert untested(orders, others) == names
+    one = {"orders/tests/test_a.py": f"def test_it_twice(): ...  # {names[0]}"}
+    assert untested(orders, one) == names[1:]
