@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
@@ -113,6 +114,13 @@ def told(order_id, producer="orders"):
 
 def names(order_id):
     return [envelope.event_type.removeprefix("orders.order_") for envelope in told(order_id)]
+
+
+def statements(action):
+    """How many SQL statements it takes; without NOTIFY, which is sent by the clock."""
+    with CaptureQueriesContext(connection) as captured:
+        action()
+    return sum(not query["sql"].startswith("NOTIFY") for query in captured)
 
 
 # --- what inventory and routing tell ------------------------------------------------------

@@ -13,7 +13,10 @@ from supplychain.events.context import new_id
 
 from .conftest import BULK, URL, body, client_of, client_with, place, rows, stocked, without
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
+]
 NOTHING = [0, 0, 0, 0]
 MANY_DIGITS = "9" * 4000
 

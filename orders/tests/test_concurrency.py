@@ -17,7 +17,10 @@ from orders.serializers import OrderIn
 
 from .conftest import URL, at_once, body, drive, names, place, product, reserved, rows, told
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
+]
 CONNECTIONS = 16
 
 

@@ -11,7 +11,10 @@ from orders.models import Channel
 
 from .conftest import URL, body, client_with, stocked
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
+]
 
 
 def create(*arguments):
