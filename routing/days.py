@@ -108,10 +108,8 @@ def _window(shipment: Shipment, start: datetime, now: datetime) -> tuple[int, in
         return None  # whoever was not met when agreed is tried again at any time
     if not (opens or closes):
         return None
-    return (
-        max(0, _seconds_up(start, opens)) if opens else 0,
-        _seconds_down(start, closes or start + timedelta(days=365)),
-    )
+    last = _seconds_down(start, closes or start + timedelta(days=365))
+    return (_seconds_up(start, opens) if opens else min(0, last)), last
 
 
 def _seconds_up(start: datetime, moment: datetime) -> int:

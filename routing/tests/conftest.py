@@ -1,12 +1,14 @@
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, time, timedelta
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from datetime import time, timedelta
 from uuid import UUID, uuid5
 
 import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 
+from conftest import eventually
 from inventory.events import AllocationEvent, StockReserved, WarehouseChanged
 from orders.events import OrderCancelled
 from routing import planning, services
@@ -174,24 +176,35 @@ class Holding:
 
     def __init__(self, action):
         self._done, self._go = threading.Event(), threading.Event()
-        self._pool = ThreadPoolExecutor(1)
-        self._future = self._pool.submit(self._run, action)
-        assert self._done.wait(20), self._future.exception()
+        self._future = self.start(lambda: self._hold(action))
+        eventually(lambda: self._done.is_set() or self._future.done())
+        if self._future.done():
+            self._future.result()
 
-    def _run(self, action):
-        try:
-            with transaction.atomic():
-                action()
-                self._done.set()
-                assert self._go.wait(20)
-        finally:
-            self._done.set()
-            connections.close_all()
+    def _hold(self, action):
+        action()
+        self._done.set()
+        assert self._go.wait(20)
 
     def let_go(self):
         self._go.set()
         self._future.result(20)
-        self._pool.shutdown()
+
+    @staticmethod
+    def start(action, *, atomic=True) -> Future:
+        """Begin something in a thread with a connection of its own."""
+
+        def run():
+            try:
+                with transaction.atomic() if atomic else nullcontext():
+                    return action()
+            finally:
+                connections.close_all()
+
+        pool = ThreadPoolExecutor(1)
+        future = pool.submit(run)
+        pool.shutdown(wait=False)
+        return future
 
 
 def blocked_sessions() -> int:
@@ -227,7 +240,3 @@ def _little_search(settings):
 def staff(client, admin_user):
     client.force_login(admin_user)
     return client
-
-
-def moment(day, hour, minute=0) -> datetime:
-    return datetime(2026, 5, day, hour, minute, tzinfo=timezone.get_current_timezone())

@@ -30,7 +30,10 @@ def stop(number, north=0.01, east=0.0, kg=5.0, m3=0.01, window=None):
     return Stop(UUID(int=number), place, kg, m3, window=window)
 
 
-def problem(*stops, vehicles=(van(),)):
+VAN = van()
+
+
+def problem(*stops, vehicles=(VAN,)):
     return Problem(DEPOT, tuple(vehicles), tuple(stops))
 
 
@@ -68,7 +71,7 @@ _vans = st.builds(
 )
 
 
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(_stops, max_size=14, unique_by=lambda s: s.key),
     st.lists(_vans, max_size=4, unique_by=lambda v: v.key),
