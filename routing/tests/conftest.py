@@ -126,12 +126,19 @@ def settle():
     Shipment.objects.update(ready_at=timezone.now() - timedelta(hours=1))
 
 
+def plan(depot):
+    """Plan a depot now; no other run may be under way."""
+    run = planning.plan_depot(depot=depot)
+    assert run is not None
+    return run
+
+
 def planned_route(count=2, **fields) -> Route:
     """A depot with one route of this many stops."""
     depot = make_depot()
     make_shipments(count, **fields)
-    run = planning.plan_depot(depot=depot)
-    assert run is not None and run.planned == count, run and run.error
+    run = plan(depot)
+    assert run.planned == count, run.error
     return Route.objects.get()
 
 

@@ -7,7 +7,7 @@ from django.urls import reverse
 from routing.models import Depot, PlanRun, Route, Vehicle
 from routing.planning import _start_run
 
-from .conftest import make_depot, make_shipments, order, parcel, planned_route, state
+from .conftest import make_depot, make_shipments, order, parcel, plan, planned_route, state
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -67,13 +67,11 @@ def test_lists_take_as_many_statements_for_many_rows_as_for_few(
             page(admin_client, "shipment")
         return len(captured)
 
-    from routing.planning import plan_depot
-
     make_shipments(2)
-    plan_depot(depot=depot)
+    plan(depot)
     few = statements()
     make_shipments(4, first=3)
-    plan_depot(depot=depot)
+    plan(depot)
     assert Route.objects.count() > 1
     assert statements() == few
 

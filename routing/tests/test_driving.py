@@ -5,7 +5,6 @@ import pytest
 from routing import driving
 from routing.driving import MAX_ATTEMPTS, RouteNotPlanned, StopNotPending
 from routing.models import Route, Shipment, Stop
-from routing.planning import plan_depot
 
 from .conftest import (
     at_once,
@@ -15,6 +14,7 @@ from .conftest import (
     hear,
     order,
     parcel,
+    plan,
     planned_route,
     state,
     stop_of,
@@ -101,7 +101,7 @@ def test_a_failed_delivery_is_planned_again_and_at_last_returned(on_its_way):
     assert (stop_of(1).state, stop_of(1).reason, state(1)) == ("failed", "nobody in", "open")
     assert told(since=before) == ["stop_failed"]
     driving.deliver_stop(stop_id=stop_of(2).pk)
-    assert plan_depot(depot=on_its_way.depot).planned == 1
+    assert plan(on_its_way.depot).planned == 1
     again = Route.objects.exclude(pk=on_its_way.pk).get()
     driving.dispatch_route(route_id=again.pk)
     before = len(told())

@@ -27,6 +27,7 @@ from .conftest import (
     make_depot,
     make_shipments,
     parcel,
+    plan,
     planned_route,
     reserved,
     settle,
@@ -37,6 +38,12 @@ from .conftest import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RUNS = PlanRun.State
+
+
+def start(depot):
+    run = planning._start_run(depot)
+    assert run is not None
+    return run
 
 
 def due_codes(now=None):
@@ -190,11 +197,11 @@ def test_a_run_whose_process_died_is_followed_by_another():
     depot = make_depot()
     make_shipments(1)
     settle()
-    dead = planning._start_run(depot)
+    dead = start(depot)
     long_ago = timezone.now() - timedelta(hours=1)
     PlanRun.objects.update(started_at=long_ago, expires_at=long_ago)
     assert due_codes() == ["mill"]
-    assert plan_depot(depot=depot).planned == 1
+    assert plan(depot).planned == 1
     dead.refresh_from_db()
     assert (dead.state, dead.error) == (RUNS.FAILED, "its process has died")
 
@@ -203,10 +210,10 @@ def test_a_run_that_was_given_up_stores_nothing():
     """It was only asleep, and another has planned meanwhile."""
     depot = make_depot()
     make_shipments(2)
-    sleeper = planning._start_run(depot)
+    sleeper = start(depot)
     PlanRun.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     hear(reserved(3, kg=5000))
-    assert plan_depot(depot=depot).planned == 2
+    assert plan(depot).planned == 2
     Shipment.objects.filter(state="open").update(unplannable_reason="")
     before = len(told())
     make_shipments(1, first=4)
@@ -249,7 +256,7 @@ def failing():
 
 def test_a_failed_run_says_why_and_is_tried_again_later_and_later(failing, caplog):
     for pause in (5, 10, 20, 40, 80, 160, 320, 600, 600, 600):
-        run = plan_depot(depot=failing)
+        run = plan(failing)
         assert run.state == RUNS.FAILED and "OverflowError" in run.error
         run.refresh_from_db()
         assert due_codes(run.ended_at + timedelta(seconds=pause - 1)) == []
@@ -260,13 +267,13 @@ def test_a_failed_run_says_why_and_is_tried_again_later_and_later(failing, caplo
 
 def test_after_a_success_a_failure_counts_from_one_again(failing):
     for _ in range(3):
-        plan_depot(depot=failing)
+        plan(failing)
     Vehicle.objects.update(capacity_kg=1000)
-    assert plan_depot(depot=failing).planned == 3
+    assert plan(failing).planned == 3
     make_shipments(3, first=4)
     settle()
     Vehicle.objects.update(capacity_kg=1e30)
-    run = plan_depot(depot=failing)
+    run = plan(failing)
     # The only vehicle is on its tour; the plan of the next day fails.
     assert run.state == RUNS.FAILED
     run.refresh_from_db()
@@ -291,7 +298,7 @@ def test_an_impossible_shipment_gets_its_reason_once_and_holds_up_nobody(setting
     in_three_days = timezone.now() + timedelta(days=3)
     make_shipments(1, first=2, requested_from=in_three_days.isoformat())
     make_shipments(1, first=3)
-    run = plan_depot(depot=depot)
+    run = plan(depot)
     assert (run.planned, run.unplanned, run.cut_short) == (2, 1, False)
     reason = Shipment.objects.get(pk=parcel(1)).unplannable_reason
     assert reason == "5000 kg are more than any vehicle carries"
@@ -300,7 +307,7 @@ def test_an_impossible_shipment_gets_its_reason_once_and_holds_up_nobody(setting
     # It waits for company or the next day, and says nothing twice.
     assert due_codes() == []
     assert due_codes(timezone.now() + timedelta(days=1)) == ["mill"]
-    plan_depot(depot=depot)
+    plan(depot)
     assert told().count("shipment_unplannable") == 1
     make_shipments(1, first=4)
     settle()
@@ -312,7 +319,7 @@ def test_a_depot_without_vehicles_says_so():
     depot = make_depot()
     Vehicle.objects.update(active=False)
     make_shipments(1)
-    assert plan_depot(depot=depot).unplanned == 1
+    assert plan(depot).unplanned == 1
     assert Shipment.objects.get().unplannable_reason == planning._NO_TOUR
 
 
@@ -321,7 +328,7 @@ def test_a_missed_window_is_a_reason_but_not_after_a_failed_delivery():
     yesterday = (timezone.now() - timedelta(days=1)).isoformat()
     make_shipments(2, requested_until=yesterday)
     Shipment.objects.filter(pk=parcel(2)).update(attempts=1)
-    plan_depot(depot=depot)
+    plan(depot)
     assert (state(1), state(2)) == ("open", "planned")
     assert "within its window" in Shipment.objects.get(pk=parcel(1)).unplannable_reason
 
@@ -329,9 +336,9 @@ def test_a_missed_window_is_a_reason_but_not_after_a_failed_delivery():
 def test_what_is_possible_now_loses_its_reason():
     depot = make_depot()
     make_shipments(1, kg=1500)
-    plan_depot(depot=depot)
+    plan(depot)
     services.set_fleet(depot=depot, vehicles=1, capacity_kg=2000, capacity_m3=8, shift_hours=10)
-    plan_depot(depot=depot)
+    plan(depot)
     assert (state(), Shipment.objects.get().unplannable_reason) == ("planned", "")
     assert told()[:2] == ["shipment_unplannable", "shipment_planned"]
 
@@ -343,7 +350,7 @@ def test_what_does_not_fit_today_goes_tomorrow(settings):
     settings.PLANNING_SOLVE_SECONDS = 5
     depot = make_depot(kg=10)
     make_shipments(4)
-    run = plan_depot(depot=depot)
+    run = plan(depot)
     assert (run.planned, run.unplanned) == (4, 0)
     first, second = Route.objects.order_by("day")
     assert second.day == first.day + timedelta(days=1)
@@ -355,7 +362,7 @@ def test_two_runs_book_no_vehicle_twice():
     depot = make_depot(vehicles=2)
     for number in range(1, 7):
         hear(reserved(number))
-        plan_depot(depot=depot)
+        plan(depot)
     routes = list(Route.objects.order_by("vehicle", "starts_at"))
     assert len(routes) == 6
     for one, next_ in pairwise(routes):
@@ -384,7 +391,7 @@ def test_a_vehicle_that_is_back_early_is_free_again():
     driving.dispatch_route(route_id=route.pk)
     driving.complete_route(route_id=route.pk)
     make_shipments(1, first=2)
-    plan_depot(depot=route.depot)
+    plan(route.depot)
     again = Route.objects.exclude(pk=route.pk).get()
     assert again.day == route.day
 
@@ -435,7 +442,7 @@ def test_a_run_of_many_days_searches_no_longer_than_it_may(settings, monkeypatch
     monkeypatch.setattr(planning, "LONGEST_SEARCH", 0.3)
     depot = make_depot(kg=15)
     make_shipments(60)
-    run = plan_depot(depot=depot)
+    run = plan(depot)
     assert run.cut_short and 0 < run.planned < 60
 
 
@@ -444,7 +451,7 @@ def test_a_run_without_progress_leaves_nothing_to_the_next(settings, monkeypatch
     depot = make_depot()
     make_shipments(3, kg=5000)
     monkeypatch.setattr(planning, "LONGEST_SEARCH", 0.0)
-    run = plan_depot(depot=depot)
+    run = plan(depot)
     assert (run.planned, run.cut_short) == (0, False)
     assert due_codes() == []
 
@@ -453,9 +460,9 @@ def test_of_too_many_the_untried_come_before_those_that_can_not_be_planned(monke
     monkeypatch.setattr("routing.days.RUN_SHIPMENTS", 3)
     depot = make_depot()
     make_shipments(3, kg=5000, requested_until=(timezone.now() + timedelta(days=1)).isoformat())
-    plan_depot(depot=depot)
+    plan(depot)
     make_shipments(2, first=4)
-    run = plan_depot(depot=depot)
+    run = plan(depot)
     assert (run.shipments, run.planned) == (3, 2)
     assert (state(4), state(5)) == ("planned", "planned")
 
@@ -468,7 +475,7 @@ def test_a_shipment_cancelled_while_the_solver_runs_is_not_stored(settings):
     settings.PLANNING_SOLVE_SECONDS = 1.5
     depot = make_depot()
     make_shipments(80)
-    planner = Holding.start(lambda: plan_depot(depot=depot), atomic=False)
+    planner = Holding.start(lambda: plan(depot), atomic=False)
     eventually(lambda: PlanRun.objects.filter(state=RUNS.RUNNING).exists())
     hear(cancelled(3), cancelled(5))
     assert not Route.objects.exists(), "the solver was too quick for this test"
@@ -476,7 +483,7 @@ def test_a_shipment_cancelled_while_the_solver_runs_is_not_stored(settings):
     assert (run.state, run.planned) == (RUNS.DONE, Shipment.objects.filter(state="planned").count())
     assert (state(3), state(5)) == ("cancelled", "cancelled")
     assert not Stop.objects.filter(shipment_id__in=[parcel(3), parcel(5)]).exists()
-    route = Route.objects.order_by("day").first()
+    route = Route.objects.earliest("day")
     count = route.stops.count()
     assert list(route.stops.values_list("position", flat=True)) == list(range(1, count + 1))
     assert route.load_kg == 5 * count
@@ -499,7 +506,7 @@ def test_storing_waits_for_a_cancellation_that_is_not_yet_committed(settings):
     depot = make_depot()
     make_shipments(2)
     holding = Holding(lambda: hear(cancelled(1)))
-    planner = Holding.start(lambda: plan_depot(depot=depot), atomic=False)
+    planner = Holding.start(lambda: plan(depot), atomic=False)
     eventually(blocked_sessions)
     holding.let_go()
     assert planner.result(20).planned == 1
@@ -513,7 +520,7 @@ def test_planning_holds_no_lock_while_it_searches(settings):
     depot = make_depot()
     make_shipments(80)
     ended = threading.Event()
-    planner = Holding.start(lambda: plan_depot(depot=depot), atomic=False)
+    planner = Holding.start(lambda: plan(depot), atomic=False)
     planner.add_done_callback(lambda _: ended.set())
     eventually(lambda: PlanRun.objects.filter(state=RUNS.RUNNING).exists())
     hear(cancelled(1))
