@@ -6,6 +6,8 @@ import json
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test import RequestFactory
 from rest_framework.test import APIClient
 
 from orders.models import CatalogueItem, Channel, Order
@@ -586,3 +588,34 @@ def test_a_bad_order_in_a_bulk_stops_no_other(client, literal):
 
 def test_the_token_of_nobody_is_refused_before_the_body_is_read():
     assert refusal(send(client_with("x"), "{"), 401) == ["Authorization"]
+
+
+# --- outside of any view ------------------------------------------------------------------
+
+
+def test_another_host_is_refused(client):
+    refusal(client.get(URL, headers={"Host": "elsewhere.example"}), 400)
+
+
+@pytest.mark.parametrize("charset", ["hex", "zlib", "rot13"])
+def test_a_charset_of_no_text_breaks_no_query(client, charset):
+    """Below Django: its request class fails on these while it is being made."""
+    from supplychain.wsgi import application
+
+    address = RequestFactory().get(
+        URL, {"status": "lost"}, content_type=f"application/json; charset={charset}"
+    )
+    answered = []
+    application(address.environ, lambda status, headers: answered.append(status))
+    assert answered == ["401 Unauthorized"]
+
+
+def test_what_goes_wrong_here_is_answered_in_the_same_shape_and_undone(client):
+    client.raise_request_exception = False
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE orders_statuschange RENAME TO elsewhere")
+        answer = client.post(URL, body(), format="json")
+        cursor.execute("ALTER TABLE elsewhere RENAME TO orders_statuschange")
+    refusal(answer, 500)
+    assert "lsewhere" not in answer.content.decode()
+    assert rows() == NOTHING
