@@ -67,20 +67,6 @@ def test_sixteen_different_orders_for_one_external_id_are_one_order(web, live_se
     assert rows() == [1, 2, 1, 1]
 
 
-def test_bulks_that_share_their_orders_wait_for_each_other(channel):
-    bodies = [checked(external_id=f"W-{n:03}") for n in range(300)]
-
-    def call(some):
-        journeys = [f"j{n}" for n in range(len(some))]
-        return lambda: services.place_orders(channel=channel, bodies=some, correlation_ids=journeys)
-
-    results = at_once(*[call(bodies), call(bodies[::-1])] * 3)
-    for result in results:
-        assert not isinstance(result, Exception), result
-    assert sum(placed.created for result in results for placed in result) == 300
-    assert rows() == [300, 600, 300, 300]
-
-
 def test_an_order_is_cancelled_once_by_many(channel):
     order = place(channel)
     cancel = lambda: services.cancel_order(order_id=order.pk, reason="", by="web")  # noqa: E731
@@ -104,6 +90,29 @@ def behind(transaction_of_mine, action):
             eventually(waits_for_a_lock)
         [result] = other.result(60)
     return result
+
+
+def test_bulks_that_share_orders_do_not_lock_each_other_out(channel):
+    """The middle one is held back until both bulks stand before it, each with its first."""
+
+    def call(*external_ids):
+        bodies = [checked(external_id=external_id) for external_id in external_ids]
+        journeys = list(external_ids)
+        return lambda: services.place_orders(
+            channel=channel, bodies=bodies, correlation_ids=journeys
+        )
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            place(channel, external_id="M")
+            bulks = pool.submit(at_once, call("A", "M", "Z"), call("Z", "M", "A"))
+            eventually(lambda: waits_for_a_lock() == 2)
+            transaction.set_rollback(True)
+        results = bulks.result(60)
+    for result in results:
+        assert not isinstance(result, Exception), result
+    assert sorted(sum(placed.created for placed in result) for result in results) == [0, 3]
+    assert rows() == [3, 6, 3, 3]
 
 
 def test_a_cancellation_that_waited_sees_that_the_order_has_left(channel):
