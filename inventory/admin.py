@@ -85,6 +85,7 @@ class InStock(admin.SimpleListFilter):
 class Ledger(ReadOnlyInline):
     model = StockMovement
     fields = ["at", "delta", "reason", "reference", "actor", "correlation_id"]
+    readonly_fields = ["at"]
     ordering = ["-pk"]
     verbose_name_plural = "ledger"
     show_change_link = False

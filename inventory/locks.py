@@ -43,6 +43,18 @@ def _levels(**which: set[int]) -> list[StockLevel]:
     return list(rows.select_related("warehouse", "product").filter(**which).order_by("pk"))
 
 
+def write_back(rows: Iterable[StockLevel], *fields: str) -> None:
+    """Save these fields of locked levels: as an upsert that always finds its row, since that is
+    built many times as quickly as the CASE expressions of bulk_update."""
+    StockLevel.objects.bulk_create(
+        list(rows),
+        batch_size=1000,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=fields,
+    )
+
+
 def allocations(order_ids: Iterable[UUID]) -> dict[UUID, Allocation]:
     rows = Allocation.objects.select_for_update(no_key=True).filter(pk__in=set(order_ids))
     return {row.pk: row for row in rows.order_by("pk")}

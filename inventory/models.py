@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
@@ -10,9 +11,21 @@ from supplychain.events.models import Aggregate
 class Warehouse(Aggregate):
     code = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=100)
-    latitude = models.FloatField(help_text="degrees, WGS 84")
-    longitude = models.FloatField(help_text="degrees, WGS 84")
+    latitude = models.FloatField(
+        help_text="degrees, WGS 84", validators=[MinValueValidator(-90), MaxValueValidator(90)]
+    )
+    longitude = models.FloatField(
+        help_text="degrees, WGS 84", validators=[MinValueValidator(-180), MaxValueValidator(180)]
+    )
     active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(latitude__range=(-90, 90), longitude__range=(-180, 180)),
+                name="warehouse_on_earth",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.code
@@ -21,8 +34,12 @@ class Warehouse(Aggregate):
 class Product(Aggregate):
     sku = models.CharField("SKU", max_length=64, unique=True)
     name = models.CharField(max_length=200)
-    weight_kg = models.DecimalField(max_digits=10, decimal_places=3)
-    volume_m3 = models.DecimalField(max_digits=10, decimal_places=6)
+    weight_kg = models.DecimalField(
+        "weight (kg)", max_digits=10, decimal_places=3, validators=[MinValueValidator(0)]
+    )
+    volume_m3 = models.DecimalField(
+        "volume (m³)", max_digits=10, decimal_places=6, validators=[MinValueValidator(0)]
+    )
     active = models.BooleanField(default=True)
 
     class Meta:

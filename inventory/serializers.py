@@ -12,6 +12,13 @@ from .models import Product, StockLevel, Warehouse
 from .services import MAX_QUANTITY
 
 
+class StockQuery(serializers.Serializer[Any]):
+    """What a list of stock can be filtered by."""
+
+    sku = serializers.CharField(required=False, max_length=64)
+    warehouse = serializers.CharField(required=False, max_length=40)
+
+
 class StockOut(serializers.ModelSerializer[StockLevel]):
     warehouse = serializers.SlugRelatedField("code", read_only=True)  # type: ignore[var-annotated]
     sku = serializers.CharField(source="product.sku")
@@ -47,12 +54,13 @@ class ReceiptIn(serializers.Serializer[Any]):
     def validate_lines(self, lines: list[dict[str, Any]]) -> list[tuple[str, int]]:
         skus = [line["sku"] for line in lines]
         known = set(Product.objects.filter(sku__in=skus).values_list("sku", flat=True))
+        first: dict[str, int] = {}
         errors: list[dict[str, Any]] = [{} for _ in lines]
         for index, sku in enumerate(skus):
             if sku not in known:
                 errors[index] = {"sku": [f"There is no product {sku!r}."]}
-            elif skus.index(sku) != index:
-                errors[index] = {"sku": [f"Already in lines[{skus.index(sku)}]."]}
+            elif first.setdefault(sku, index) != index:
+                errors[index] = {"sku": [f"Already in lines[{first[sku]}]."]}
         if any(errors):
             raise serializers.ValidationError(errors)
         return [(line["sku"], line["quantity"]) for line in lines]

@@ -147,11 +147,12 @@ def _receive(
 ) -> int:
     quantities = dict(lines)
     ids = _product_ids(quantities)
+    mine = StockLevel.objects.filter(warehouse=warehouse, product_id__in=ids.values())
+    new = set(ids.values()) - set(mine.values_list("product_id", flat=True))
     StockLevel.objects.bulk_create(
-        [StockLevel(warehouse=warehouse, product_id=pk) for pk in sorted(ids.values())],
+        [StockLevel(warehouse=warehouse, product_id=pk) for pk in sorted(new)],
         ignore_conflicts=True,
     )
-    mine = StockLevel.objects.filter(warehouse=warehouse, product_id__in=ids.values())
     levels = locks.levels(mine.values_list("pk", flat=True))
     before = StockMovement.objects.filter(
         level__in=levels, reason=StockMovement.Reason.RECEIPT, reference=reference
@@ -215,8 +216,7 @@ def _book(
     for level, delta in changes:
         level.on_hand += delta
         level.advance()
-    fields = ["on_hand", "event_sequence"]
-    StockLevel.objects.bulk_update([level for level, _ in changes], fields, batch_size=500)
+    locks.write_back([level for level, _ in changes], "on_hand", "event_sequence")
     journey = context.current().correlation_id or ""
     who = f"{actor}: {note}" if note else actor
     StockMovement.objects.bulk_create(

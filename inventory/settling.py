@@ -98,7 +98,7 @@ class _Settlement:
 
     def save(self, kind: type[tell.ShipmentStock]) -> None:
         touched = {row.level_id: self.level(row) for row in self.rows}
-        StockLevel.objects.bulk_update(touched.values(), ["on_hand", "reserved"])
+        locks.write_back(touched.values(), "on_hand", "reserved")
         ids = [row.pk for row in self.rows]
         Reservation.objects.filter(pk__in=ids).update(state=self._becomes)
         by_shipment: dict[UUID, list[Reservation]] = defaultdict(list)

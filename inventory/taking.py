@@ -79,7 +79,7 @@ class Stock:
 
     def save(self) -> None:
         changed = [level for level in self.levels.values() if level.pk in self.touched]
-        StockLevel.objects.bulk_update(changed, ["reserved"])
+        locks.write_back(changed, "reserved")
         Reservation.objects.bulk_create(self.reservations, batch_size=1000)
 
 

@@ -13,7 +13,7 @@ from supplychain.api import RecentFirst
 
 from . import selectors, services
 from .models import StockLevel, Warehouse
-from .serializers import ReceiptIn, StockOut, WarehouseOut
+from .serializers import ReceiptIn, StockOut, StockQuery, WarehouseOut
 
 
 class ByKey(RecentFirst):
@@ -26,8 +26,9 @@ class StockList(ListAPIView[StockLevel]):
     pagination_class = ByKey
 
     def get_queryset(self) -> QuerySet[StockLevel]:
-        query = self.request.query_params
-        return selectors.stock(query.get("sku", ""), query.get("warehouse", ""))
+        query = StockQuery(data=self.request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        return selectors.stock(**query.validated_data)
 
 
 class WarehouseList(ListAPIView[Warehouse]):

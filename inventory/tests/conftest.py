@@ -47,7 +47,8 @@ def warehouse(code="york", **fields):
 def product(*skus, weight="2.5", volume="0.01"):
     services.register_products(
         products=[
-            services.ProductData(sku, f"a {sku}", Decimal(weight), Decimal(volume)) for sku in skus
+            services.ProductData(sku, f"thing {sku}", Decimal(weight), Decimal(volume))
+            for sku in skus
         ]
     )
 
@@ -160,7 +161,7 @@ def follow():
     told = []
     while new := publish():
         told += new
-        by_consumer = {}
+        by_consumer: dict[str, list[Envelope]] = {}
         for envelope in new:
             if consumer := consumer_for("inventory", envelope.event_type):
                 by_consumer.setdefault(consumer.name, []).append(envelope)

@@ -59,9 +59,13 @@ def meanwhile(action):
         except BaseException as failure:  # noqa: BLE001 - raised again below
             failures.append(failure)
 
+    def start():
+        thread.start()
+        eventually(lambda: blocked() == 1)
+
     thread = threading.Thread(target=run)
     with transaction.atomic():
-        yield lambda: (thread.start(), eventually(lambda: blocked() == 1))
+        yield start
     thread.join(60)
     assert failures == []
 

@@ -168,14 +168,14 @@ def test_products_tell_when_they_change_and_only_then():
     product("A", "B")
     assert services.register_products(
         products=[
-            ProductData("A", "a A", Decimal("2.5"), Decimal("0.01")),
+            ProductData("A", "thing A", Decimal("2.5"), Decimal("0.01")),
             ProductData("B", "better", Decimal("2.5"), Decimal("0.01"), active=False),
         ]
     )
     events = told(ProductChanged)
     assert [(e.sku, e.name, e.active) for e in events] == [
-        ("A", "a A", True),
-        ("B", "a B", True),
+        ("A", "thing A", True),
+        ("B", "thing B", True),
         ("B", "better", False),
     ]
     assert [e.envelope.sequence for e in events] == [1, 1, 2]
@@ -203,11 +203,13 @@ def _with_order():
 @pytest.mark.parametrize(
     ("constraint", "action"),
     [
-        ("on_hand_not_negative", lambda: StockLevel.objects.update(on_hand=-1, reserved=-1)),
+        ("on_hand_not_negative", lambda: StockLevel.objects.update(on_hand=-1, reserved=-2)),
         ("reserved_not_negative", lambda: StockLevel.objects.update(reserved=-1)),
         ("nothing_sold_twice", lambda: StockLevel.objects.update(reserved=6)),
         ("product_measures", lambda: Product.objects.update(weight_kg=-1)),
         ("product_measures", lambda: Product.objects.update(volume_m3=-1)),
+        ("warehouse_on_earth", lambda: Warehouse.objects.update(latitude=90.1)),
+        ("warehouse_on_earth", lambda: Warehouse.objects.update(longitude=float("nan"))),
         ("movement_moves", lambda: StockMovement.objects.update(delta=0)),
         ("reservation_has_units", lambda: Reservation.objects.update(quantity=0)),
         ("backorder_has_units", lambda: Backorder.objects.update(quantity=0)),
@@ -241,8 +243,7 @@ def test_the_database_refuses(constraint, action):
     _with_order()
     with pytest.raises(IntegrityError) as refused, transaction.atomic():
         action()
-    # PostgreSQL names the first rule that a row breaks, in alphabetical order.
-    assert refused.value.__cause__.diag.constraint_name in (constraint, "nothing_sold_twice")
+    assert f'"{constraint}"' in str(refused.value)
 
 
 def test_the_rules_of_the_database_are_each_there():
