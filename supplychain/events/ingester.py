@@ -22,6 +22,7 @@ from .handling import Message, _patiently
 from .names import dead_queue
 from .wire import BrokerUnavailable, Wire
 from .wires import open_wire
+from .worker import raw, undone
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +75,9 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
 
     def _on_message(self, queue: str) -> Any:
         def keep(message: Any) -> None:
-            body = message._body if getattr(message, "errors", None) else message.body
-            raw = body.encode() if isinstance(body, str) else bytes(body or b"")
             headers = message.headers if isinstance(message.headers, dict) else {}
-            dead = Message(queue, raw, headers, False, message.content_type or "")
+            kept, content_type = undone(message, headers), message.content_type or ""
+            dead = Message(queue, raw(message), kept, False, content_type)
             if deadletters.is_stale_tick(dead):
                 message.ack()
                 return

@@ -157,7 +157,7 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
 
     def _take(self, queue: str, message: KombuMessage, headers: dict[str, Any]) -> None:
         consumer = route(queue, headers)
-        body = _raw_body(message)
+        body, headers = raw(message), undone(message, headers)
         redelivered = bool(message.delivery_info.get("redelivered"))
         content_type = message.content_type or ""
         taken = Message(queue, body, dict(headers), redelivered, content_type)
@@ -207,13 +207,20 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
             self._schedule()
 
 
-def _raw_body(message: KombuMessage) -> bytes:
+def raw(message: KombuMessage) -> bytes:
     """The body's bytes, whatever kombu thinks of them; a message that it could not decompress
     keeps the bytes as they came."""
-    body = message._body if getattr(message, "errors", None) else message.body
+    body = message.body
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body)
     return body.encode() if isinstance(body, str) else base64.b64encode(repr(body).encode())
+
+
+def undone(message: KombuMessage, headers: dict[str, Any]) -> dict[str, Any]:
+    """The headers that fit raw(): a body that was decompressed isn't compressed any more."""
+    if message.errors:
+        return headers
+    return {name: value for name, value in headers.items() if name != "compression"}
 
 
 def _job_size(task: str) -> int:
