@@ -23,6 +23,7 @@ from .envelope import MalformedMessage, read_body
 from .handling import Message
 from .models import DeadLetter, OutboxEvent
 from .names import HOME_EXCHANGE
+from .topology import DELIVERY_LIMIT
 from .wire import Outgoing, Wire
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def _facts(message: Message) -> dict[str, Any]:
     return {
         **texts,
         "event_id": known["event_id"],
-        "attempts": _count(headers.get("dead_attempts") or headers.get("x-delivery-count")),
+        "attempts": _attempts(headers),
         "body": message.body,
         "headers": {k: v for k, v in headers.items() if _is_plain(k, v)},
     }
@@ -126,8 +127,13 @@ def _text(value: Any, length: int | None = None) -> str:
     return text[:length]
 
 
-def _count(value: Any) -> int:
-    return min(value, _MOST) if isinstance(value, int) and value > 0 else 0
+def _attempts(headers: dict[str, Any]) -> int:
+    """As told by the consumer. The broker tells only its reason: x-delivery-count begins anew
+    in the dead-letter queue."""
+    told = headers.get("dead_attempts")
+    if _broker_reason(headers) == "delivery_limit" and told is None:
+        told = DELIVERY_LIMIT + 1
+    return min(told, _MOST) if isinstance(told, int) and told > 0 else 0
 
 
 #: The largest number that PostgreSQL's integer holds.

@@ -86,7 +86,7 @@ def queue_depths() -> dict[str, tuple[int, int]]:
     found = {}
     until = time.monotonic() + PATIENCE
     with _connection() as connection:
-        connection.ensure_connection(max_retries=0)
+        connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
         channel = connection.channel()
         for queue in topology.topology().queues:
             if time.monotonic() > until:
