@@ -1,7 +1,6 @@
 """What holds for every envelope, message and policy, and not only for those one thinks of."""
 
 import json
-import random
 from datetime import UTC
 
 import pytest
@@ -59,8 +58,8 @@ def test_its_text_is_canonical(sent):
     """The event store hashes it: whoever reads it and writes it again gets the same bytes."""
     said = sent.to_json()
     assert Envelope.model_validate_json(said).to_json() == said
-    shuffled = dict(random.sample(sorted(json.loads(said).items()), k=len(json.loads(said))))
-    assert Envelope.model_validate(shuffled).to_json() == said
+    other_order = {"data": dict(reversed(sent.data.items()))}
+    assert sent.model_copy(update=other_order).to_json() == said
     assert said.isascii()
     assert "\n" not in said
 
