@@ -103,6 +103,15 @@ JOURNEYS = {
         ],
         "returned",
     ),
+    "the first part returned, the rest delivered": (
+        lambda o: [
+            reserved(o, {1: 2}, short=2),
+            *drive(o, "planned", "dispatched", "failed", "returned"),
+            filled(o, {2: 2}),
+            *drive(o, "planned", "dispatched", "delivered", number=2),
+        ],
+        "returned",
+    ),
     "one part failed, one waits": (
         lambda o: [
             reserved(o, {1: 3, 2: 1}),
@@ -199,6 +208,16 @@ def test_any_order_of_arrival_leads_to_the_same_end(channel, journey, shuffler, 
             assert consume(news[start:stop]).handled == stop - start
         assert Order.objects.get(pk=order.pk).status == end
         assert_whole(order)
+
+
+def test_a_part_that_is_not_yet_known_of_is_not_overlooked(channel):
+    order = place(channel)
+    second = [filled(order, {2: 2}), *drive(order, "planned", "dispatched", "delivered", number=2)]
+    consume(second)
+    assert history(order) == ["placed", "partially_reserved"]
+    consume([reserved(order, {1: 2}, short=2), *drive(order, "planned")])
+    assert history(order) == ["placed", "partially_reserved", "reserved", "planned"]
+    assert_whole(order)
 
 
 def test_what_is_known_of_a_shipment_is_the_latest_that_happened(channel):
