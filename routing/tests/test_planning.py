@@ -436,6 +436,19 @@ def test_a_run_ends_with_its_time_and_the_next_goes_on_where_it_ended(settings):
     assert "shipment_unplannable" not in told()
 
 
+def test_what_a_run_had_no_time_for_waits_for_no_quiet(settings):
+    settings.PLANNING_SOLVE_SECONDS = 0.1
+    settings.PLANNING_QUIET, settings.PLANNING_PATIENCE = 1000, 3000
+    depot = make_depot(kg=15)
+    make_shipments(4)
+    assert due_codes() == []
+    assert plan(depot).cut_short
+    assert due_codes() == ["mill"]
+    assert not plan(depot).cut_short
+    make_shipments(1, first=5)
+    assert due_codes() == []
+
+
 def test_a_run_of_many_days_searches_no_longer_than_it_may(settings, monkeypatch):
     """Whatever the settings say."""
     settings.PLANNING_SOLVE_SECONDS = 600

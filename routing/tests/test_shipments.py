@@ -233,10 +233,13 @@ def test_every_consumer_of_the_domain_is_tried_here():
 # --- at once ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("known_before", [False, True])
 @pytest.mark.parametrize("cancelling_first", [False, True])
-def test_registering_and_cancelling_wait_for_each_other(cancelling_first):
+def test_registering_and_cancelling_wait_for_each_other(cancelling_first, known_before):
     """Neither sees what the other has not yet committed, unless one waits."""
     make_depot()
+    if known_before:  # by another shipment of the order
+        hear(reserved(2, order_id=str(order(1))))
     register, cancel = (lambda: hear(reserved())), (lambda: hear(cancelled()))
     first, second = (cancel, register) if cancelling_first else (register, cancel)
     # The first has done its work and not yet committed when the second begins.
@@ -246,7 +249,8 @@ def test_registering_and_cancelling_wait_for_each_other(cancelling_first):
     holding.let_go()
     waiting.result(20)
     assert state() == "cancelled"
-    assert told() == ["shipment_cancelled"]
+    assert told() == ["shipment_cancelled"] * (1 + known_before)
+    books_balance()
 
 
 def test_many_registrations_and_cancellations_at_once_end_in_order():

@@ -186,13 +186,14 @@ def test_a_window_after_the_shifts_of_a_sectors_vehicles_is_no_error(monkeypatch
 def test_a_heavy_stop_finds_the_large_vehicle_of_another_sector(monkeypatch):
     monkeypatch.setattr(solver, "SECTOR", 1)
     heavy = stop(1, north=-0.01, kg=900)
-    plan = solved(problem(heavy, stop(2), vehicles=[van(1, kg=50), van(2), van(3)]))
+    vehicles = [van(1, kg=50), van(2, kg=50), van(3), van(4)]
+    plan = solved(problem(heavy, stop(2), vehicles=vehicles))
     assert plan.unserved == {}
 
 
 def test_the_most_urgent_of_too_many_stops_are_planned(monkeypatch):
     monkeypatch.setattr(solver, "SECTOR", 2)
-    stops = [stop(n) for n in (9, 3, 7, 1)]
+    stops = [stop(n, north) for n, north in ((9, 0.01), (3, 0.02), (7, -0.01), (1, -0.02))]
     plan = solved(problem(*stops))
     assert served(plan) == {UUID(int=9), UUID(int=3)}
     assert set(plan.unserved.values()) == {NO_ROOM}
