@@ -98,7 +98,7 @@ class Relay:
                 lingered = False
             elif not lingered:
                 lingered = True
-                self._stop.wait(LINGER)
+                waiter.wait(LINGER)
             else:
                 self._trim_sometimes()
                 waiter.wait(SLOW_POLL)
