@@ -8,3 +8,5 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # No beat runs in the tests of the machinery; what they run they start themselves.
 CELERY_BEAT_SCHEDULE = {}
+# Files are looked up when they are asked for: a fresh clone has collected none.
+WHITENOISE_AUTOREFRESH = True
