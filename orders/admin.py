@@ -4,7 +4,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline
+from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline, journey_link
 
 from . import services
 from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, StatusChange
@@ -46,8 +46,14 @@ class OrderAdmin(ReadOnlyAdmin):
     search_fields = ["external_id", "customer_email", "customer_name", "=correlation_id", "=id"]
     date_hierarchy = "placed_at"
     list_select_related = ["channel"]
+    exclude = ["correlation_id"]
+    readonly_fields = ["journey"]
     inlines = [Lines, Shipments, History]
     actions = ["cancel"]
+
+    @admin.display(description="events of its journey")
+    def journey(self, order: Order) -> str:
+        return journey_link(order.correlation_id)
 
     @admin.action(description="Cancel selected orders", permissions=["view"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:

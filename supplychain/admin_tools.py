@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 
 #: Pages reach back this many rows; what is older is found by search.
 PAGED = 10_000
@@ -46,3 +49,12 @@ class ReadOnlyInline(ReadOnly, admin.TabularInline):
     extra = 0
     can_delete = False
     show_change_link = True
+
+
+def journey_link(correlation_id: str) -> str:
+    """To all events of the same journey; a dash for a message that tells none."""
+    if not correlation_id:
+        return "–"
+    url = reverse("admin:audit_storedevent_changelist")
+    query = urlencode({"q": correlation_id})
+    return format_html('<a href="{}?{}">{}</a>', url, query, correlation_id)

@@ -184,6 +184,12 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     # The page's scripts come from here, not from a foreign host.
+    "ENUM_NAME_OVERRIDES": {
+        "OrderShipmentState": "orders.models.OrderShipment.State",
+        "RouteState": "routing.models.Route.State",
+        "StopState": "routing.models.Stop.State",
+        "PlanRunState": "routing.models.PlanRun.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

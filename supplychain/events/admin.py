@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -23,7 +22,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from supplychain.admin_tools import ReadOnlyAdmin, ShallowPaginator
+from supplychain.admin_tools import ReadOnlyAdmin, ShallowPaginator, journey_link
 
 from . import deadletters
 from .admin_filters import ByConsumer, ByException, ByQueue, ByReason, ByState, ByType, Stage
@@ -45,15 +44,6 @@ def pretty(text: str) -> str:
 
 def moment(at: datetime) -> str:
     return format_html('<span class="nowrap">{}</span>', f"{at:%Y-%m-%d %H:%M:%S}")
-
-
-def journey_link(correlation_id: str) -> str:
-    """To all events of the same journey; a dash for a message that tells none."""
-    if not correlation_id:
-        return "–"
-    url = reverse("admin:audit_storedevent_changelist")
-    query = urlencode({"q": correlation_id})
-    return format_html('<a href="{}?{}">{}</a>', url, query, correlation_id)
 
 
 def _uuid(term: str) -> UUID | None:

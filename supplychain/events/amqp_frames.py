@@ -102,7 +102,7 @@ def _value(value: Any) -> bytes:
     """The kinds of value that events have are encoded here, any other by py-amqp."""
     kind = type(value)
     if kind is str:
-        text = value.encode()
+        text: bytes = value.encode()
         return _LONG_TEXT.pack(b"S", len(text)) + text
     if value is None:
         return b"V"
@@ -114,4 +114,5 @@ def _value(value: Any) -> bytes:
         items = b"".join(map(_value, value))
         return _LONG_TEXT.pack(b"A", len(items)) + items
     # A table of one entry with an empty name: four bytes of length and one for the name.
-    return dumps("F", [{"": value}])[5:]
+    encoded: bytes = dumps("F", [{"": value}])
+    return encoded[5:]

@@ -41,6 +41,15 @@ def faults(*, finished: bool = True) -> list[str]:
     return [fault for check in checks for fault in check()]
 
 
+def is_quiet() -> bool:
+    """No event waits anywhere: all are published and stored, and each consumer has had its own."""
+    if OutboxEvent.objects.filter(published_at=None).exists():
+        return False
+    if StoredEvent.objects.count() != OutboxEvent.objects.count():
+        return False
+    return not list(_handled_once())
+
+
 def _stock() -> Iterator[str]:
     yield from (f"stock: {line}" for line in books_off())
 

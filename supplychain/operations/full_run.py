@@ -29,7 +29,7 @@ from routing.planning import plan_depot
 from routing.services import set_fleet
 from supplychain.events import topology
 from supplychain.events.consumers import queue_names
-from supplychain.events.models import DeadLetter, InboxEntry, OutboxEvent
+from supplychain.events.models import DeadLetter, InboxEntry
 from supplychain.operations import books
 from supplychain.operations.children import Children
 from supplychain.operations.loading import olist_world
@@ -185,7 +185,7 @@ class FullRun:
         self._settle()
 
     def _settle(self) -> None:
-        self._until(_is_quiet, "events to be handled")
+        self._until(books.is_quiet, "events to be handled")
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         """Looks rarely: these are questions to large tables that the workers are busy with."""
@@ -203,15 +203,6 @@ class FullRun:
 
 def _concurrency(queue: str) -> str:
     return "1" if queue in {"audit", "analytics"} else "2"
-
-
-def _is_quiet() -> bool:
-    """No event waits anywhere: all are published, and each consumer has had all of its own."""
-    if OutboxEvent.objects.filter(published_at=None).exists():
-        return False
-    if StoredEvent.objects.count() != OutboxEvent.objects.count():
-        return False
-    return not list(books._handled_once())
 
 
 def _drive(route_id: UUID) -> None:

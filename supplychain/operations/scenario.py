@@ -23,6 +23,8 @@ WAREHOUSES = (
     ("CAMPINAS", "Campinas", -22.9056, -47.0608),
     ("SANTOS", "Santos", -23.9608, -46.3336),
 )
+#: GeoNames' codes of the states.
+_REGIONS = {"27": "SP", "15": "MG", "21": "RJ"}
 _KINDS = (
     "lamp",
     "kettle",
@@ -94,7 +96,7 @@ def _order(
         "ship_to": {
             "address": f"Rua {chance.randrange(1, 900)}, {chance.randrange(1, 2000)}",
             "city": place["name"],
-            "region": place["admin1code"],
+            "region": _REGIONS.get(place["admin1code"], place["admin1code"]),
             "postal_code": f"{chance.randrange(1000, 99999):05}",
             "country": "BR",
             # Scattered over some two kilometres around the city's point.

@@ -34,7 +34,7 @@ from orders.models import CatalogueItem, Order, Status
 from routing.models import Depot, Route, Shipment
 from supplychain.embedded import Embedded
 from supplychain.events.handling import counters
-from supplychain.events.models import InboxEntry, OutboxEvent
+from supplychain.events.models import OutboxEvent
 from supplychain.operations import books, report, scenario
 
 FOLDER = settings.BASE_DIR / ".demo"
@@ -265,15 +265,9 @@ class _Journey:
 
     def _settle(self) -> None:
         """Until no event waits anywhere."""
-        self._until(self._is_quiet, "events to be handled")
-
-    def _is_quiet(self) -> bool:
-        if OutboxEvent.objects.filter(published_at=None).exists():
-            return False
-        if self._system.messages_waiting():
-            return False
-        handled = InboxEntry.objects.filter(consumer="audit.record_events").count()
-        return handled == OutboxEvent.objects.count() and not list(books._handled_once())
+        self._until(
+            lambda: not self._system.messages_waiting() and books.is_quiet(), "events to be handled"
+        )
 
     def _watch(self, what: str, count: Callable[[], int], total: int) -> None:
         task = self._progress.add_task(what, total=total)
