@@ -11,12 +11,12 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from kombu import Connection
 
-from inventory.services import ProductData, receive_stock, register_products, register_warehouse
 from orders.management.commands.create_channel import Command as CreateChannel
 from orders.models import CatalogueItem, Channel
 from supplychain.events import topology
 from supplychain.events.models import OutboxEvent
 from supplychain.operations import scenario
+from supplychain.operations.furnish import furnish as make
 
 
 def empty(broker: Connection) -> None:
@@ -42,12 +42,7 @@ def furnish(orders: int) -> tuple[Channel, list[dict[str, Any]]]:
     """Warehouses, products and stock for ``orders`` orders, all of them known everywhere; gives
     the channel and the bodies. What this tells is not part of any bench and is thrown away."""
     world = scenario.build(orders)
-    products = [{k: v for k, v in p.items() if k != "price"} for p in world.products]
-    register_products(products=[ProductData(**data) for data in products])
-    for code, name, latitude, longitude in scenario.WAREHOUSES:
-        warehouse = register_warehouse(code=code, name=name, latitude=latitude, longitude=longitude)
-        stock = sorted(world.stock[code].items())
-        receive_stock(warehouse=warehouse, lines=stock, reference="opening", actor="bench")
+    make(world, actor="bench")
     _know(world)
     with transaction.atomic():
         OutboxEvent.objects.all().delete()

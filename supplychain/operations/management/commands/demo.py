@@ -27,7 +27,6 @@ from rest_framework.authtoken.models import Token
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from inventory.services import ProductData, receive_stock, register_products, register_warehouse
 from notifications.models import Notification
 from orders.management.commands.create_channel import Command as CreateChannel
 from orders.models import CatalogueItem, Order, Status
@@ -36,6 +35,7 @@ from supplychain.embedded import Embedded
 from supplychain.events.handling import counters
 from supplychain.events.models import OutboxEvent
 from supplychain.operations import books, report, scenario
+from supplychain.operations.furnish import furnish
 
 FOLDER = settings.BASE_DIR / ".demo"
 LOG = FOLDER / "demo.log"
@@ -183,14 +183,7 @@ class _Journey:
     # --- stages ---------------------------------------------------------------------------
 
     def _set_up(self) -> None:
-        for code, name, latitude, longitude in scenario.WAREHOUSES:
-            warehouse = register_warehouse(
-                code=code, name=name, latitude=latitude, longitude=longitude
-            )
-            if code == scenario.WAREHOUSES[0][0]:
-                register_products(products=[_product(p) for p in self._world.products])
-            lines = sorted(self._world.stock[code].items())
-            receive_stock(warehouse=warehouse, lines=lines, reference="opening", actor="demo")
+        furnish(self._world, actor="demo")
         count = len(self._world.products)
         self._watch("Products known to orders", CatalogueItem.objects.count, count)
         self._watch("Depots known to routing", Depot.objects.count, len(scenario.WAREHOUSES))
@@ -296,10 +289,6 @@ class _Journey:
             raise CommandError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         found: dict[str, Any] = answer.json()
         return found
-
-
-def _product(data: dict[str, Any]) -> ProductData:
-    return ProductData(**{key: value for key, value in data.items() if key != "price"})
 
 
 def _in_parallel(

@@ -1,0 +1,17 @@
+"""Makes the demo's world real: through the services, so that every domain hears of it."""
+
+from __future__ import annotations
+
+from inventory.services import ProductData, receive_stock, register_products, register_warehouse
+
+from . import scenario
+
+
+def furnish(world: scenario.Scenario, *, actor: str) -> None:
+    """Products, warehouses and their first stock; done again it changes nothing."""
+    products = [{k: v for k, v in p.items() if k != "price"} for p in world.products]
+    register_products(products=[ProductData(**data) for data in products])
+    for code, name, latitude, longitude in scenario.WAREHOUSES:
+        warehouse = register_warehouse(code=code, name=name, latitude=latitude, longitude=longitude)
+        stock = sorted(world.stock[code].items())
+        receive_stock(warehouse=warehouse, lines=stock, reference="opening", actor=actor)
