@@ -8,7 +8,10 @@ import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
+]
 NOWHERE = "amqp://guest:secret@127.0.0.1:1//"
 
 

@@ -28,7 +28,10 @@ from tests.lab.act import try_things
 
 from .test_health import database_away, silent_server  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
+]
 #: AMQP 0-9-1 class 10 (connection), method 41.
 OPEN_OK = b"\x00\x0a\x00\x29"
 

@@ -12,6 +12,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 from kombu import Connection
 
+from conftest import eventually
 from supplychain.events import deadletters
 from supplychain.events.context import new_id
 from supplychain.events.deadletters import (
@@ -290,25 +291,34 @@ def test_only_an_open_one_can_be_decided_on(decide, state):
     assert (row.state, row.resolved_by, row.note) == (state, "ada", "first")
 
 
-def test_two_who_decide_at_once_decide_once():
-    row = letter()
-    start, done = threading.Barrier(2), []
+def test_who_decides_while_another_does_waits_and_is_refused():
+    row, refused = letter(), threading.Event()
 
-    def work(decide):
-        start.wait(10)
+    def be_second():
         try:
-            decide(row)
-            done.append(decide)
+            discard(row)
         except DeadLetterNotOpen:
-            pass
+            refused.set()
         connections.close_all()
 
-    threads = [threading.Thread(target=work, args=[decide]) for decide in (redrive, discard)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(done) == 1
+    second = threading.Thread(target=be_second)
+    with transaction.atomic():
+        redrive(row)
+        second.start()
+        eventually(somebody_waits_for_a_lock)
+    second.join(20)
+    assert refused.is_set()
+    assert state_of(row) == State.REDRIVING
+
+
+def somebody_waits_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return cursor.fetchone()[0]
 
 
 def test_a_discarded_one_stays_with_who_and_why():
