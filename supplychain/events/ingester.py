@@ -56,6 +56,9 @@ class Redriver:
         self._next = time.monotonic() + max(LOOK_EVERY, self._trouble)
         return done
 
+    def close(self) -> None:
+        self._wire.close()
+
 
 class Ingester(ConsumerMixin):  # type: ignore[misc]
     """Drains every domain's dead-letter queue; run() ends soon after should_stop is set."""
@@ -64,6 +67,12 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
         self.connection = connection
         self.ingested = 0
         self._redriver = Redriver(open_wire(patience=PATIENCE))
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().run(*args, **kwargs)
+        finally:
+            self._redriver.close()
 
     def get_consumers(self, consumer: type[Consumer], channel: Any) -> list[Consumer]:
         wanted = {dead_queue(name): name for name in queue_names()}
