@@ -21,6 +21,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from celery.signals import worker_shutting_down
 from celery.worker import state
@@ -95,6 +96,7 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
         self._waiting: OrderedDict[str, deque[tuple[KombuMessage, Message]]] = OrderedDict()
         self._count = 0
         self._scheduled = False
+        self._given_up: WeakSet[Any] = WeakSet()
         self._queues = set(queue_names())
         self._strategies_for_jobs: dict[str, Callable[..., None]] = {}
 
@@ -113,7 +115,11 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
         """The broker delivers again whatever was not acknowledged on the lost connection."""
         self._waiting.clear()
         self._count = 0
+        self._scheduled = False
         super().on_close()
+        # Celery empties its pool's books here: what still runs may never report its end, and must
+        # not count as busy for ever.
+        self._given_up = WeakSet(state.reserved_requests)
 
     # --- from the queue to the pool -------------------------------------------------------
 
@@ -182,13 +188,16 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
 
     def _flush(self) -> None:
         self._scheduled = False
-        while self._waiting and (not self.hub or len(state.reserved_requests) < self._slots):
+        while self._waiting and (not self.hub or self._busy() < self._slots):
             task, messages = self._waiting.popitem(last=False)
             members = [messages.popleft() for _ in range(min(len(messages), _job_size(task)))]
             self._count -= len(members)
             if messages:
                 self._waiting[task] = messages  # to the end: no task starves another
             self._submit(Job(task, members))
+
+    def _busy(self) -> int:
+        return sum(1 for request in state.reserved_requests if request not in self._given_up)
 
     @property
     def _slots(self) -> int:
