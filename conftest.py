@@ -70,14 +70,15 @@ class Processes:
         self._running: list[subprocess.Popen[bytes]] = []
         self.logs: dict[int, Path] = {}
 
-    def start(self, *arguments: str, ready: str) -> subprocess.Popen[bytes]:
-        """Start ``python <arguments>`` and wait for a text in its log."""
+    def start(self, *arguments: str, ready: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start ``python <arguments>`` and wait for a text in its log; ``variables`` are added to
+        its environment."""
         log = self._folder / f"{len(self._running)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
-                env=self._environment,
+                env={**self._environment, **variables},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -91,14 +92,17 @@ class Processes:
             raise AssertionError(f"it ended at once:\n{self.logs[process.pid].read_text()}")
         return False
 
-    def worker(self, queue: str, *, concurrency: int = 2) -> subprocess.Popen[bytes]:
+    def worker(
+        self, queue: str, *, concurrency: int = 2, **variables: str
+    ) -> subprocess.Popen[bytes]:
         name = f"{queue}-{len(self._running)}@test"
         options = ["-Q", queue, "-n", name, "-c", str(concurrency), "-l", "INFO"]
+        options += ["--without-gossip", "--without-mingle"]
         celery = ["-m", "celery", "-A", "supplychain", "worker"]
-        return self.start(*celery, *options, "--without-gossip", "--without-mingle", ready="ready.")
+        return self.start(*celery, *options, ready="ready.", **variables)
 
-    def relay(self) -> subprocess.Popen[bytes]:
-        return self.start("manage.py", "relay", ready="Relay is ready")
+    def relay(self, **variables: str) -> subprocess.Popen[bytes]:
+        return self.start("manage.py", "relay", ready="Relay is ready", **variables)
 
     def ingester(self) -> subprocess.Popen[bytes]:
         return self.start("manage.py", "deadletters", "ingest", ready="Watching")

@@ -3,7 +3,8 @@ and waiting for that costs one round trip per batch, not one per message.
 
 py-amqp's own confirm mode waits after every message and takes any acknowledgement for it.
 Here each delivery tag is matched, messages are mandatory (unroutable ones come back), and a
-connection whose state is in doubt is dropped.
+connection whose state is in doubt is dropped. What comes back, or is answered with a nack, may
+be overtaken by those of its order that went out in the same batch: the price of one wait a batch.
 """
 
 from __future__ import annotations
@@ -59,10 +60,10 @@ class AmqpWire:
                 # batch goes singly, so that only the culprit is refused.
                 self._send_singly(messages)
         except self._connection_errors() as lost:
-            self.close()
+            self._drop()
             raise BrokerUnavailable(f"{type(lost).__name__}: {lost}") from lost
         except BaseException:
-            self.close()
+            self._drop()
             raise
         return self._refused
 
@@ -134,6 +135,8 @@ class AmqpWire:
             self._waiting, self._unsent, self._unsent_bytes = {}, [], 0
             try:
                 self._send([(index, messages[index])])
+                if index in self._refused:
+                    self._stuck.add(messages[index].order)
             except ChannelError as refused:
                 self._refuse(index, messages[index], str(refused))
                 self._open_channel()
@@ -146,13 +149,11 @@ class AmqpWire:
         self.close()
         # Its own options: confirm_publish would wait after every message.
         self._connection = Connection(
-            self._url,
-            # A broker that is out of memory or disk reads no more: a write then ends, too.
-            transport_options={"write_timeout": self._patience},
-            connect_timeout=5,
-            heartbeat=0,
+            self._url, transport_options={}, connect_timeout=5, heartbeat=0
         )
         self._connection.connect()
+        # A broker that is out of memory or disk neither reads nor answers: every wait ends.
+        self._connection.connection.transport.sock.settimeout(self._patience)
         self._open_channel()
 
     def _open_channel(self) -> None:
@@ -174,6 +175,14 @@ class AmqpWire:
             connection.close()
         except Exception as failure:  # noqa: BLE001 - it is being given up, whatever its state
             logger.debug("Closing the broker connection: %s", failure)
+
+    def _drop(self) -> None:
+        """Give the connection up as it is: a polite end would wait for the broker's word."""
+        connection, self._connection, self._channel = self._connection, None, None
+        raw = connection.connection if connection is not None and connection.connected else None
+        if raw is not None:
+            raw.transport.close()
+            raw.collect()
 
     def _connection_errors(self) -> tuple[type[BaseException], ...]:
         return (OSError, TimeoutError, *Connection(self._url).connection_errors, ChannelError)

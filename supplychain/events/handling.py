@@ -43,13 +43,18 @@ class KillsWorkers(SupplyChainError):
     permanent = True
 
 
+class DatabaseAway(SupplyChainError):
+    """The database is away; the messages wait in the broker until it is back."""
+
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: A redelivered message that was started this often and never ended is quarantined.
 MAX_SUSPECT_STARTS = 3
-#: Seconds that a worker waits for a lost database before the attempt counts as failed.
-DATABASE_PATIENCE = 300.0
+#: Seconds that a worker waits for a lost database before it puts its messages back for PUT_BACK
+#: seconds. Far below the task's time limit, which would cut the wait short.
+DATABASE_PATIENCE, PUT_BACK = 60.0, 15.0
 #: Conflicts of concurrent transactions are run again at once, this often.
 CONFLICT_RERUNS = 5
 _CONFLICTS = {"40001", "40P01"}  # serialization_failure, deadlock_detected
@@ -123,7 +128,7 @@ class _Opened:
 def handle(consumer: Consumer | None, messages: Sequence[Message], wire: Wire) -> Outcome:
     """Handle messages of one queue; ``consumer`` is None for what nobody subscribed to.
 
-    Raises BrokerUnavailable when a failure could not be passed on; then nothing may be
+    Raises when not every message is settled, BrokerUnavailable for one; then nothing may be
     acknowledged.
     """
     job = _Job(consumer, wire)
@@ -142,8 +147,17 @@ class _Job:
         self.outcome = Outcome()
         self._wire = wire
         self._outgoing: list[Outgoing] = []
+        self._passed_on: set[int] = set()  # by id(): equal messages may come twice
 
     def run(self, messages: Sequence[Message]) -> None:
+        try:
+            self._handle(messages)
+        except DatabaseAway as away:
+            self._put_back(messages, away)
+        if self._outgoing:
+            publish_or_raise(self._wire, self._outgoing)
+
+    def _handle(self, messages: Sequence[Message]) -> None:
         opened = [found for message in messages if (found := self._open(message))]
         fresh = [found for found in opened if not found.message.redelivered]
         suspects = [found for found in opened if found.message.redelivered]
@@ -151,8 +165,6 @@ class _Job:
             self._apply(fresh)
         for suspect in suspects:
             self._apply_suspect(suspect)
-        if self._outgoing:
-            publish_or_raise(self._wire, self._outgoing)
 
     def _open(self, message: Message) -> _Opened | None:
         try:
@@ -168,7 +180,9 @@ class _Job:
 
     def _apply(self, batch: list[_Opened]) -> None:
         try:
-            _patiently(lambda: self._commit(batch))
+            patiently(lambda: self._commit(batch))
+        except DatabaseAway:
+            raise
         except Exception as failure:  # noqa: BLE001 - each becomes a retry or a dead letter
             if len(batch) == 1:
                 self._fail(batch[0].message, failure)
@@ -181,13 +195,13 @@ class _Job:
         """A redelivered message runs alone and its start is counted first."""
         assert self.consumer is not None
         name, event_id = self.consumer.name, suspect.event.envelope.event_id
-        starts = _patiently(lambda: inbox.start_suspect(name, event_id))
+        starts = patiently(lambda: inbox.start_suspect(name, event_id))
         if starts > MAX_SUSPECT_STARTS:
             error = KillsWorkers(f"{starts - 1} times its worker process died while handling it.")
             self._bury(suspect.message, "killed_worker", error)
         else:
             self._apply([suspect])
-        _patiently(lambda: inbox.clear_suspect(name, event_id))
+        patiently(lambda: inbox.clear_suspect(name, event_id))
 
     def _commit(self, batch: list[_Opened]) -> None:
         """Inbox rows, business rows and new events in one transaction."""
@@ -203,6 +217,29 @@ class _Job:
         self.outcome.handled += len(events)
         self.outcome.duplicates += len(batch) - len(events)
 
+    def _put_back(self, messages: Sequence[Message], away: DatabaseAway) -> None:
+        """All that is not passed on yet waits in the broker, at no attempt's cost. Of what was
+        handled before the database went away the inbox knows."""
+        left = [message for message in messages if id(message) not in self._passed_on]
+        logger.warning("%s: %d put back for %.0f s", away, len(left), PUT_BACK)
+        for message in left:
+            self.outcome.retried.append(str(away))
+            self._send_home(message, message.headers, PUT_BACK)
+
+    def _send_home(self, message: Message, headers: dict[str, Any], delay: float) -> None:
+        """To the queue that it came from, later."""
+        self._passed_on.add(id(message))
+        self._outgoing.append(
+            Outgoing(
+                HOME_EXCHANGE,
+                message.queue,
+                message.body,
+                _clean(headers),
+                message.content_type,
+                delay,
+            )
+        )
+
     def _fail(self, message: Message, failure: Exception) -> None:
         assert self.consumer is not None
         attempts = message.retries + 1
@@ -215,14 +252,10 @@ class _Job:
             summary = f"{type(failure).__name__}: {failure} (attempt {attempts})"
             logger.warning("%s: retry in %.1f s: %s", self.consumer.name, delay, summary)
             self.outcome.retried.append(summary)
-            headers = {**_clean(message.headers), "retries": attempts}
-            self._outgoing.append(
-                Outgoing(
-                    HOME_EXCHANGE, message.queue, message.body, headers, message.content_type, delay
-                )
-            )
+            self._send_home(message, {**message.headers, "retries": attempts}, delay)
 
     def _bury(self, message: Message, reason: str, failure: Exception) -> None:
+        self._passed_on.add(id(message))
         name = self.consumer.name if self.consumer else ""
         logger.error("%s: dead letter (%s): %s", name or message.queue, reason, failure)
         self.outcome.dead.append(f"{type(failure).__name__}: {failure}"[:500])
@@ -261,13 +294,13 @@ def _is_permanent(failure: Exception) -> bool:
     return bool(getattr(failure, "permanent", False)) or isinstance(failure, ValidationError)
 
 
-def _patiently(action: Callable[[], T]) -> T:
+def patiently(action: Callable[[], T], patience: float = DATABASE_PATIENCE) -> T:
     """Run a transaction; wait out a lost database and rerun a lost conflict.
 
     A database that is away is nobody's failed attempt: burning retries would make a second
     outage, of dead letters, out of the first.
     """
-    deadline = time.monotonic() + DATABASE_PATIENCE
+    deadline = time.monotonic() + patience
     wait, conflicts = 0.1, 0
     while True:
         try:
@@ -284,7 +317,7 @@ def _patiently(action: Callable[[], T]) -> T:
                 raise
             connection.close()
             if time.monotonic() > deadline or shutting_down.wait(wait):
-                raise
+                raise DatabaseAway from failure
             logger.warning("The database is away, waiting: %s", str(failure).strip())
             wait = min(wait * 2, 5.0)
 

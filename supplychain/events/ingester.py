@@ -8,6 +8,7 @@ One process for both ways: nobody else needs to know how dead letters travel.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from kombu.mixins import ConsumerMixin
 
 from . import deadletters, topology
 from .consumers import queue_names
-from .handling import Message, _patiently
+from .handling import Message, patiently
 from .names import dead_queue
 from .wire import BrokerUnavailable, Wire
 from .wires import open_wire
@@ -48,7 +49,7 @@ class Redriver:
             return 0
         done = 0
         try:
-            done = _patiently(lambda: deadletters.send_redrives(self._wire))
+            done = patiently(lambda: deadletters.send_redrives(self._wire), math.inf)
             self._trouble = 0.0
         except BrokerUnavailable as away:
             self._trouble = min(TROUBLE_CAP, self._trouble * 2 or 1.0)
@@ -90,7 +91,7 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
             if deadletters.is_stale_tick(dead):
                 message.ack()
                 return
-            letter = _patiently(lambda: deadletters.ingest(dead))
+            letter = patiently(lambda: deadletters.ingest(dead), math.inf)
             self.ingested += 1
             logger.error("Dead letter %s: %s: %s", letter.pk, letter, letter.reason)
             message.ack()

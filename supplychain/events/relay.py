@@ -22,7 +22,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from . import deadletters, wakeup
@@ -42,7 +42,8 @@ SLOW_POLL = 1.0
 PUBLISH_ATTEMPTS = 10
 PUBLISH_BASE, PUBLISH_CAP = 1.0, 60.0
 RECONNECT_CAP = 10.0
-TRIM_EVERY = 60.0
+#: Seconds between two clean-ups, and between two parts of a large one.
+TRIM_EVERY, TRIM_PAUSE = 60.0, 0.5
 TRIM_BATCH = 5000
 
 _PENDING = Q(published_at=None, parked_at=None)
@@ -97,12 +98,12 @@ class Relay:
             if self.step():
                 lingered = False
             elif not lingered:
-                lingered = True
-                waiter.wait(LINGER)
+                # After a notification others may follow unannounced, for as long as GAP.
+                lingered = not waiter.wait(LINGER)
             else:
-                self._trim_sometimes()
                 waiter.wait(SLOW_POLL)
                 return
+            self._trim_sometimes()
 
     def step(self) -> int:
         """One round; gives how many rows it dealt with. Raises BrokerUnavailable."""
@@ -111,7 +112,9 @@ class Relay:
                 rows = claim(self._batch)
                 if rows:
                     self._publish(rows)
-        except BrokerUnavailable:
+        except BrokerUnavailable as lost:
+            if isinstance(lost.__cause__, TimeoutError):
+                raise  # the broker is silent, and no message to blame
             # Should a single message be what breaks the connection, ever smaller batches
             # corner it; its neighbours get through meanwhile.
             self._batch = max(1, self._batch // 4)
@@ -146,9 +149,10 @@ class Relay:
                 _record_failure(row, "the connection broke when this event was published")
 
     def _trim_sometimes(self) -> None:
+        """A little at a time: events go out meanwhile, and a wish to end is heard."""
         if time.monotonic() >= self._next_trim:
-            self._next_trim = time.monotonic() + TRIM_EVERY
-            trim()
+            more = trim_some() >= TRIM_BATCH
+            self._next_trim = time.monotonic() + (TRIM_PAUSE if more else TRIM_EVERY)
 
 
 def claim(limit: int) -> list[OutboxEvent]:
@@ -160,8 +164,9 @@ def claim(limit: int) -> list[OutboxEvent]:
     ready = OutboxEvent.objects.filter(_PENDING).order_by("pk")
     ready = ready.filter(Q(not_before=None) | Q(not_before__lte=timezone.now()))
     held = OutboxEvent.objects.filter(_PENDING, not_before__gt=timezone.now())
-    if stuck := set(held.values_list("subject", flat=True)[:1000]):
-        ready = ready.exclude(subject__in=stuck)
+    if held.exists():
+        before = held.filter(subject=OuterRef("subject"), pk__lt=OuterRef("pk"))
+        ready = ready.filter(~Exists(before))
     if connection.features.has_select_for_update_skip_locked:
         ready = ready.select_for_update(skip_locked=True)
     rows = list(ready[:limit])
@@ -233,22 +238,25 @@ def _park(row: OutboxEvent) -> None:
 
 
 def trim() -> int:
-    """Delete published outbox rows and inbox rows past their retention, in small batches."""
+    """Delete published outbox rows and inbox rows past their retention; gives how many."""
+    total = 0
+    while some := trim_some():
+        total += some
+    return total
+
+
+def trim_some() -> int:
+    """One small transaction for each table, so that a clean-up of millions locks and bloats
+    nothing for long."""
     now = timezone.now()
     old_events = OutboxEvent.objects.filter(published_at__lt=now - settings.OUTBOX_RETENTION)
     old_entries = InboxEntry.objects.filter(handled_at__lt=now - settings.INBOX_RETENTION)
-    return _delete_slowly(old_events) + _delete_slowly(old_entries)
+    return _delete_some(old_events) + _delete_some(old_entries)
 
 
-def _delete_slowly(rows: Any) -> int:
-    """Small transactions, so that a clean-up of millions locks and bloats nothing for long."""
-    total = 0
-    while True:
-        batch = list(rows.order_by("pk").values_list("pk", flat=True)[:TRIM_BATCH])
-        if batch:
-            total += rows.model.objects.filter(pk__in=batch).delete()[0]
-        if len(batch) < TRIM_BATCH:
-            return total
+def _delete_some(rows: Any) -> int:
+    batch = list(rows.order_by("pk").values_list("pk", flat=True)[:TRIM_BATCH])
+    return int(rows.model.objects.filter(pk__in=batch).delete()[0]) if batch else 0
 
 
 def backlog() -> dict[str, Any]:
@@ -280,18 +288,21 @@ class _Waiter:
                 cursor.execute(f"LISTEN {wakeup.CHANNEL}")
             self._listening = connection.connection
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
+        """Gives whether a commit was announced."""
         if self._listening is None:
-            wakeup.local.wait(seconds)
+            heard = wakeup.local.wait(seconds)
             wakeup.local.clear()
-            return
+            return heard
         raw = self._listening
         raw.poll()
         if not raw.notifies:
             readable, _, _ = select.select([raw, self._alarm], [], [], seconds)
             if raw in readable:
                 raw.poll()
+        heard = bool(raw.notifies)
         raw.notifies.clear()
+        return heard
 
     def close(self) -> None:
         self._listening = None

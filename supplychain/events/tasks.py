@@ -16,7 +16,6 @@ from supplychain.errors import SupplyChainError
 
 from .consumers import Consumer, consumers
 from .handling import Message, Outcome, handle, shutting_down
-from .wire import BrokerUnavailable
 from .wires import process_wire
 
 #: The task for messages that no consumer of their queue can take.
@@ -36,8 +35,9 @@ class DeadLettered(SupplyChainError):
 def _run(consumer: Consumer | None, values: tuple[list[Any], ...]) -> str:
     try:
         outcome = handle(consumer, [Message.from_json(v) for v in values], process_wire())
-    except BrokerUnavailable as unavailable:
-        raise Reject(unavailable, requeue=True) from unavailable
+    except Exception as unsettled:
+        # Whatever left it: not all is settled, and Celery acknowledges what fails by default.
+        raise Reject(repr(unsettled), requeue=True) from unsettled
     return _tell(outcome)
 
 

@@ -33,6 +33,7 @@ from kombu.message import Message as KombuMessage
 from . import topology
 from .consumers import get_consumer, queue_names
 from .context import new_id
+from .ending import end_anyway
 from .handling import Message, route
 from .tasks import BURY_TASK
 
@@ -239,7 +240,10 @@ def _job_size(task: str) -> int:
 
 @worker_shutting_down.connect
 def _bound_the_shutdown(how: str, **_: Any) -> None:
-    """Warm first: stop taking, finish what runs, acknowledge it. Cold if that takes too long."""
+    """Warm first: stop taking, finish what runs, acknowledge it. Cold if that takes too long, and
+    an end without ceremony if Celery waits for a broker or a pool process that is silent."""
+    if threading.current_thread() is threading.main_thread():
+        end_anyway()
     if how == "Warm" and threading.current_thread() is threading.main_thread():
         watchdog = threading.Timer(SHUTDOWN_PATIENCE, os.kill, [os.getpid(), signal.SIGQUIT])
         watchdog.daemon = True

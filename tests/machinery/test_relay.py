@@ -5,6 +5,7 @@ import threading
 import time
 from collections import defaultdict
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -14,6 +15,7 @@ from kombu import Exchange, Queue
 
 from conftest import eventually
 from supplychain.events import relay as relays
+from supplychain.events import wakeup
 from supplychain.events.amqp_wire import AmqpWire
 from supplychain.events.consumers import queue_names
 from supplychain.events.deadletters import redrive
@@ -217,3 +219,75 @@ def test_old_rows_are_trimmed_and_pending_ones_never():
     assert trim() == 2
     kept = set(OutboxEvent.objects.values_list("event_id", flat=True))
     assert kept == {sent[1].event_id, sent[2].event_id}
+
+
+def rows(subjects, **fields):
+    OutboxEvent.objects.bulk_create(
+        OutboxEvent(
+            event_id=uuid4(),
+            event_type="lab.tried",
+            producer="lab",
+            subject=subject,
+            envelope="{}",
+            **fields,
+        )
+        for subject in subjects
+    )
+
+
+def test_many_that_are_held_back_hold_up_nobody_else():
+    held = [f"thing/{number}" for number in range(2100)]
+    rows(held, not_before=timezone.now() + timedelta(hours=1))
+    rows(held)
+    rows(["thing/innocent"])
+    with transaction.atomic():
+        assert [row.subject for row in claim(1000)] == ["thing/innocent"]
+
+
+def test_a_commit_shortly_after_an_announced_one_is_found_without_the_slow_poll(monkeypatch):
+    """It is not announced itself (GAP), so the relay must linger after any announcement."""
+    monkeypatch.setattr(wakeup, "GAP", 60.0)
+    monkeypatch.setattr(relays, "LINGER", 2.0)
+    monkeypatch.setattr(relays, "SLOW_POLL", 60.0)
+    relay = Relay(Accepting())
+    looks = iter(range(100))
+    look = relay.step
+
+    def step():
+        number = next(looks)
+        if number == 0:
+            wakeup._last_sent = -1000.0
+            in_a_thread(lambda: try_things({1: "ok"}))  # announced while the relay is busy
+        found = look()
+        if number == 2:
+            in_a_thread(lambda: try_things({2: "ok"}))  # not announced
+        return found
+
+    relay.step = step
+    thread = threading.Thread(target=lambda: (relay.run(), connections.close_all()))
+    thread.start()
+    try:
+        eventually(lambda: OutboxEvent.objects.filter(published_at__isnull=False).count() == 2)
+    finally:
+        relay.stop()
+        thread.join(10)
+
+
+class Accepting:
+    """A wire to a broker that takes everything."""
+
+    def publish(self, messages):
+        return {}
+
+    def close(self):
+        pass
+
+
+def in_a_thread(action):
+    def run():
+        action()
+        connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()

@@ -3,9 +3,11 @@
 import threading
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Reject
 from django.db import connection, connections
 
-from supplychain.events import handling, inbox
+from supplychain.events import handling, inbox, tasks
 from supplychain.events.consumers import Retry, get_consumer
 from supplychain.events.handling import Message, handle, route
 from supplychain.events.models import DeadLetter, InboxEntry, OutboxEvent, SuspectDelivery
@@ -191,3 +193,54 @@ def test_back_off_doubles_up_to_its_cap_and_jitter_only_shortens():
     assert [policy.delay(n) for n in range(1, 7)] == [1, 2, 4, 8, 10, 10]
     jittered = Retry(base=8, cap=100)
     assert all(4 <= jittered.delay(1) <= 8 for _ in range(100))
+
+
+@pytest.fixture
+def no_database():
+    """The server is away, and nobody wants to wait for it."""
+    port = connection.settings_dict["PORT"]
+    handling.shutting_down.set()
+
+    def leave():
+        connection.close()
+        connection.settings_dict["PORT"] = 1
+
+    def return_():
+        connection.settings_dict["PORT"] = port
+        connection.close()
+
+    yield leave, return_
+    handling.shutting_down.clear()
+    return_()
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+def test_what_no_database_is_there_for_waits_in_the_broker_at_no_attempts_cost(
+    no_database, redelivered
+):
+    leave, return_ = no_database
+    sent = try_things({1: "ok", 2: "ok"})
+    leave()
+    outcome, wire = run(WATCH, sent, redelivered=redelivered)
+    return_()
+    assert (outcome.handled, len(outcome.retried), outcome.dead) == (0, 2, [])
+    assert {(m.exchange, m.routing_key) for m in wire.sent} == {(HOME_EXCHANGE, "lab_other")}
+    assert {(m.headers["retries"], m.delay) for m in wire.sent} == {(0, handling.PUT_BACK)}
+    run(WATCH, sent)
+    assert effects("watch_it") == [1, 2]
+
+
+class Interrupted(Recorder):
+    """Something unforeseen happens in the middle, such as a time limit."""
+
+    def publish(self, messages):
+        raise SoftTimeLimitExceeded
+
+
+def test_whatever_leaves_a_job_unsettled_is_not_acknowledged(monkeypatch):
+    sent = try_things({1: "hopeless"})
+    monkeypatch.setattr(tasks, "process_wire", Interrupted)
+    consumer = get_consumer(TRY)
+    with pytest.raises(Reject) as rejected:
+        tasks._run(consumer, (message_of(sent[0], consumer).to_json(),))
+    assert rejected.value.requeue

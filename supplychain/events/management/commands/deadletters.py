@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from supplychain.events import deadletters
-from supplychain.events.handling import shutting_down
+from supplychain.events.ending import end_anyway
+from supplychain.events.handling import DatabaseAway, shutting_down
 from supplychain.events.models import DeadLetter
 from supplychain.events.topology import TopologyConflict
 
@@ -101,6 +102,7 @@ class Command(BaseCommand):
         def stop(*_: Any) -> None:
             ingester.should_stop = True
             shutting_down.set()  # no wait for a database that is away
+            end_anyway()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
@@ -108,7 +110,7 @@ class Command(BaseCommand):
             ingester.run()
         except TopologyConflict as conflict:
             raise CommandError(str(conflict)) from conflict
-        except (OperationalError, InterfaceError):
+        except (DatabaseAway, OperationalError, InterfaceError):
             if not ingester.should_stop:
                 raise
 

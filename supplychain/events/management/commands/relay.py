@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu import Connection
 
 from supplychain.events import topology
+from supplychain.events.ending import end_anyway
 from supplychain.events.relay import BATCH, Relay
 from supplychain.events.wires import open_wire
 
@@ -29,8 +30,13 @@ class Command(BaseCommand):
                 "nobody would hear this relay. Set it to amqp://…, or use `make demo`."
             )
         relay = Relay(open_wire(), batch=options["batch"])
+
+        def stop(*_: Any) -> None:
+            relay.stop()
+            end_anyway()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: relay.stop())
+            signal.signal(number, stop)
         self._declare(relay)
         relay.run()
         logger.info("Relay ended after %d events", relay.published)
