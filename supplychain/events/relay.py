@@ -205,9 +205,9 @@ def _mark_published(keys: Sequence[int], now: datetime) -> None:
         return
     table = connection.ops.quote_name(OutboxEvent._meta.db_table)
     with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit TO off")
         cursor.execute(
-            "SET LOCAL synchronous_commit TO off; "
-            f"UPDATE {table} SET published_at = %s WHERE id = ANY(%s)",
+            f"UPDATE {table} SET published_at = %s WHERE id = ANY(%s)",  # noqa: S608
             [now, list(keys)],
         )
 
