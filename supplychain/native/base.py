@@ -16,6 +16,9 @@ from typing import ClassVar, Self
 
 from . import processes
 
+#: Seconds that a server waits for the ports it had, before it takes others.
+PORT_PATIENCE = 5.0
+
 
 class NativeError(Exception):
     """A server can't be run here; the text says why and what to do."""
@@ -190,8 +193,14 @@ class Server(ABC):
         return state
 
     def _choose_ports(self) -> None:
-        had = [self._state.get(name) for name in self.port_names]
-        if not all(port and processes.port_is_free(int(port)) for port in had):
+        had = [int(self._state.get(name) or 0) for name in self.port_names]
+
+        def are_free() -> bool:
+            return all(processes.port_is_free(port) for port in had)
+
+        # The kernel may need a moment to take down what a killed server had; clients know it by
+        # these ports.
+        if not (all(had) and processes.wait_until(are_free, PORT_PATIENCE)):
             ports = processes.free_ports(len(self.port_names))
             self._state.update(zip(self.port_names, ports, strict=True))
         self._save_state()
