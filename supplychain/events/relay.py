@@ -289,18 +289,6 @@ def _delete_some(rows: Any) -> int:
     return int(rows.model.objects.filter(pk__in=batch).delete()[0]) if batch else 0
 
 
-def backlog() -> dict[str, Any]:
-    """How much waits, and for how many seconds the oldest has."""
-    pending = OutboxEvent.objects.filter(_PENDING)
-    oldest = pending.order_by("pk").values_list("created_at", flat=True).first()
-    return {
-        "pending": pending.count(),
-        "held_back": pending.filter(not_before__gt=timezone.now()).count(),
-        "parked": OutboxEvent.objects.filter(parked_at__isnull=False).count(),
-        "oldest_seconds": (timezone.now() - oldest).total_seconds() if oldest else 0.0,
-    }
-
-
 class _Waiter:
     """Waits for a commit: LISTEN on PostgreSQL, an Event within one process else."""
 

@@ -18,6 +18,10 @@ from supplychain.native.processes import dies_with_parent
 
 #: Seconds until a started process must be ready, and a stopped one must have ended.
 START_PATIENCE, STOP_PATIENCE = 60.0, 20.0
+#: Pool processes of the workers that have not two, as in the Procfile.
+CONCURRENCY = {"audit": 1, "analytics": 1}
+#: The workers' host name, so that they are not taken for those of `make up`.
+NODE = "operations"
 
 
 class ChildFailed(SupplyChainError):
@@ -100,10 +104,11 @@ class Children:
     def relay(self) -> Child:
         return self.start("relay", "manage.py", "relay", ready="Relay is ready")
 
-    def worker(self, queue: str, concurrency: int = 1) -> Child:
-        """A worker as in the Procfile."""
+    def worker(self, queue: str, concurrency: int | None = None) -> Child:
+        """A worker as in the Procfile, with as many pool processes as there unless told."""
+        pool = concurrency or CONCURRENCY.get(queue, 2)
         arguments = ["-m", "celery", "-A", "supplychain", "worker", "-Q", queue]
-        arguments += ["-n", f"{queue}@bench", "-c", str(concurrency), "-l", "INFO"]
+        arguments += ["-n", f"{queue}@{NODE}", "-c", str(pool), "-l", "INFO"]
         arguments += ["-E", "--without-gossip", "--without-mingle"]
         return self.start(f"worker-{queue}", *arguments, ready="ready.")
 

@@ -120,13 +120,7 @@ class FullRun:
     def _start(self) -> None:
         self._children.relay()
         for queue in queue_names():
-            arguments = ["-Q", queue, "-n", f"{queue}@full-run", "-c", _concurrency(queue)]
-            self._children.start(
-                f"worker-{queue}",
-                *["-m", "celery", "-A", "supplychain", "worker", *arguments, "-E", "-l", "INFO"],
-                *["--without-gossip", "--without-mingle"],
-                ready="ready.",
-            )
+            self._children.worker(queue)
         self._children.start("deadletters", "manage.py", "deadletters", "ingest", ready="Watching")
         schedule = str(self._folder / "beat")
         beat = ["-m", "celery", "-A", "supplychain", "beat", "-s", schedule, "-l", "INFO"]
@@ -199,10 +193,6 @@ class FullRun:
             return done()
 
         self._children.wait_until(looked, PATIENCE, what)
-
-
-def _concurrency(queue: str) -> str:
-    return "1" if queue in {"audit", "analytics"} else "2"
 
 
 def _drive(route_id: UUID) -> None:

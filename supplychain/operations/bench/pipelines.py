@@ -14,13 +14,11 @@ from typing import Any
 from kombu import Connection
 
 from supplychain.events.consumers import queue_names
-from supplychain.operations.children import Children
+from supplychain.operations.children import CONCURRENCY, Children
 
 from . import world
 
 OURS, PLAIN = "ours", "plain"
-#: As in the Procfile.
-PROCESSES = {"audit": 1, "analytics": 1}
 _SETTINGS = {OURS: "supplychain.settings", PLAIN: "supplychain.operations.bench.plain_settings"}
 
 
@@ -39,7 +37,7 @@ def running(kind: str, folder: Path, broker: Connection, orders: int) -> Iterato
             children.relay()
         for queue in queue_names():
             name = queue if kind == OURS else f"plain.{queue}"
-            children.worker(name, PROCESSES.get(queue, 2))
+            children.worker(name, CONCURRENCY.get(queue, 2))
         yield children
 
 
