@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from django import forms
@@ -41,29 +42,32 @@ class RegisteredAdmin(admin.ModelAdmin):
 @admin.register(Warehouse)
 class WarehouseAdmin(RegisteredAdmin):
     key = "code"
-    list_display = ["code", "name", "latitude", "longitude", "active"]
+    list_display = ["code", "name", "priority", "time_zone", "cut_off", "daily_picks", "active"]
     list_filter = ["active"]
     search_fields = ["code", "name"]
 
     def save_model(
         self, request: HttpRequest, obj: Warehouse, form: forms.ModelForm, change: bool
     ) -> None:
-        fields = ["code", "name", "latitude", "longitude", "active"]
-        saved = services.register_warehouse(**{name: getattr(obj, name) for name in fields})
+        own = ["code", "name", "latitude", "longitude", "active"]
+        rules = {f.name: getattr(obj, f.name) for f in dataclasses.fields(services.WarehouseRules)}
+        saved = services.register_warehouse(
+            **{name: getattr(obj, name) for name in own}, rules=services.WarehouseRules(**rules)
+        )
         obj.pk = saved.pk
 
 
 @admin.register(Product)
 class ProductAdmin(RegisteredAdmin):
     key = "sku"
-    list_display = ["sku", "name", "weight_kg", "volume_m3", "active"]
-    list_filter = ["active"]
+    list_display = ["sku", "name", "weight_kg", "volume_m3", "storage_class", "active"]
+    list_filter = ["active", "storage_class"]
     search_fields = ["sku", "name"]
 
     def save_model(
         self, request: HttpRequest, obj: Product, form: forms.ModelForm, change: bool
     ) -> None:
-        fields = ["sku", "name", "weight_kg", "volume_m3", "active"]
+        fields = [f.name for f in dataclasses.fields(services.ProductData)]
         data = services.ProductData(**{name: getattr(obj, name) for name in fields})
         services.register_products(products=[data])
         obj.pk = Product.objects.get(sku=obj.sku).pk

@@ -49,12 +49,13 @@ def reserve_orders(*, placed: Sequence[OrderPlaced]) -> None:
                 allocation=allocation,
                 product=products[sku],
                 quantity=units,
+                priority=allocation.priority,
                 placed_at=event.placed_at,
             )
             for sku, units in short.items()
         ]
         emissions.append(_tell_reserved(allocation, event, shipments, short))
-    stock.save()
+    emissions += stock.save()
     Backorder.objects.bulk_create(backorders, batch_size=1000)
     emit_all(emissions)
 
@@ -93,6 +94,8 @@ def _allocation(event: OrderPlaced, products: Mapping[str, Product]) -> Allocati
     return Allocation(
         order_id=event.order_id,
         state=Allocation.State.OPEN if known else Allocation.State.REJECTED,
+        channel=event.channel,
+        wanted=dict(_wanted(event)),
         destination=_destination(event),
         requested_from=event.requested_from,
         requested_until=event.requested_until,

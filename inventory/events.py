@@ -1,6 +1,6 @@
 """What the inventory domain tells: its public contract."""
 
-from datetime import datetime
+from datetime import datetime, time
 from uuid import UUID
 
 from supplychain.events import Event, Payload, Sensitivity
@@ -43,18 +43,24 @@ class ProductChanged(Event, type="inventory.product_changed", version=1, subject
     weight_kg: float
     volume_m3: float
     active: bool
+    storage_class: str = "ambient"
 
 
 class WarehouseChanged(
     Event, type="inventory.warehouse_changed", version=1, subject="warehouse/{code}"
 ):
-    """A warehouse was registered, or what it says has changed; degrees, WGS 84."""
+    """A warehouse was registered, or what it says has changed; degrees, WGS 84.
+
+    ``cut_off`` is local time: what is reserved later is picked the next day.
+    """
 
     code: str
     name: str
     latitude: float
     longitude: float
     active: bool
+    time_zone: str = "UTC"
+    cut_off: time | None = None
 
 
 class AllocationEvent(Event):
@@ -178,3 +184,12 @@ class StockAdjusted(
     on_hand: int
     reserved: int
     reason: str
+
+
+class StockLow(
+    LevelEvent, type="inventory.stock_low", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """Fewer units are available than the level's reorder point: time to order more."""
+
+    available: int
+    reorder_point: int

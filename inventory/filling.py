@@ -25,7 +25,7 @@ from .taking import Stock
 
 @transaction.atomic
 def fill_backorders(*, skus: Iterable[str], brought_by: Sequence[tell.StockEvent] = ()) -> None:
-    """Give available stock of these products to the backorders that wait, oldest first.
+    """Give available stock of these products to the backorders that wait, first in line first.
 
     An order is filled because of the event that brought its stock, if that was a single one.
     """
@@ -46,7 +46,7 @@ def fill_backorders(*, skus: Iterable[str], brought_by: Sequence[tell.StockEvent
         emissions.append(
             Emission(told, allocation, cause=cause, correlation_id=allocation.correlation_id)
         )
-    stock.save()
+    emissions += stock.save()
     line.save()
     emit_all(emissions)
 
@@ -60,7 +60,7 @@ def _cause(
 
 
 class _Line:
-    """The orders that what is available goes to, oldest first, with all that they wait for."""
+    """The orders that what is available goes to, in line, with all that they wait for."""
 
     def __init__(self, product_ids: set[int], allocations: dict[UUID, Allocation]) -> None:
         self._product_ids = product_ids
@@ -68,7 +68,7 @@ class _Line:
         self._orders: dict[UUID, list[Backorder]] = defaultdict(list)
         self._changed: list[Backorder] = []
         rows = Backorder.objects.filter(allocation__in=allocations).select_related("product")
-        for row in rows.order_by("placed_at", "pk"):
+        for row in rows.order_by(*Backorder.LINE):
             self._orders[row.allocation_id].append(row)
 
     @classmethod
@@ -115,8 +115,8 @@ def _first_in_line(product_ids: set[int]) -> Iterable[tuple[int, UUID]]:
     """The backorders (with their orders) that what is available reaches: those before which
     fewer units of the product are waited for. However long the line, no more are fetched."""
     mine = StockLevel.objects.filter(product=OuterRef("product"), warehouse__active=True)
-    total = mine.order_by().values("product").values(total=Sum(F("on_hand") - F("reserved")))
-    up_to = Window(Sum("quantity"), partition_by="product", order_by=["placed_at", "pk"])
+    total = mine.order_by().values("product").values(total=Sum(StockLevel.PROMISABLE))
+    up_to = Window(Sum("quantity"), partition_by="product", order_by=list(Backorder.LINE))
     return (
         Backorder.objects.filter(product__in=product_ids)
         .annotate(before=up_to - F("quantity"), available=Subquery(total))

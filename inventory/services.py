@@ -4,18 +4,19 @@ the ledger with who did it and why, and told to everybody else."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import time
 from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 
 from supplychain.errors import SupplyChainError
-from supplychain.events import context
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import locks
+from .ledger import Ledger, Reason
 from .models import Product, StockLevel, StockMovement, Warehouse
 
 MAX_QUANTITY = 10**9
@@ -37,10 +38,23 @@ class ProductData:
     weight_kg: Decimal
     volume_m3: Decimal
     active: bool = True
+    storage_class: str = Product.StorageClass.AMBIENT
 
 
-_PRODUCT_FIELDS = ["name", "weight_kg", "volume_m3", "active"]
-_WAREHOUSE_FIELDS = ["name", "latitude", "longitude", "active"]
+@dataclass(frozen=True)
+class WarehouseRules:
+    """How a warehouse works: see the model's fields of the same names."""
+
+    priority: int = 0
+    time_zone: str = "UTC"
+    cut_off: time | None = None
+    daily_picks: int | None = None
+    handling_cost: Decimal = Decimal(0)
+    cost_per_km: Decimal = Decimal(0)
+    count_every_days: int = 90
+
+
+_PRODUCT_FIELDS = ["name", "weight_kg", "volume_m3", "active", "storage_class"]
 
 
 def register_products(*, products: Sequence[ProductData]) -> int:
@@ -82,19 +96,27 @@ def _product_event(product: Product) -> tell.ProductChanged:
         weight_kg=float(product.weight_kg),
         volume_m3=float(product.volume_m3),
         active=product.active,
+        storage_class=product.storage_class,
     )
 
 
 @transaction.atomic
 def register_warehouse(
-    *, code: str, name: str, latitude: float, longitude: float, active: bool = True
+    *,
+    code: str,
+    name: str,
+    latitude: float,
+    longitude: float,
+    active: bool = True,
+    rules: WarehouseRules | None = None,
 ) -> Warehouse:
-    """Create or change a warehouse; degrees, WGS 84."""
+    """Create or change a warehouse; degrees, WGS 84. Without ``rules`` its own stay."""
     values: dict[str, Any] = {
         "name": name,
         "latitude": latitude,
         "longitude": longitude,
         "active": active,
+        **(asdict(rules) if rules else {}),
     }
     row, created = locks.warehouses().get_or_create(code=code, defaults=values)
     if not created and not _differs(row, values):
@@ -102,8 +124,17 @@ def register_warehouse(
     for field, value in values.items():
         setattr(row, field, value)
     sequence = row.advance()
-    row.save(update_fields=[*_WAREHOUSE_FIELDS, "event_sequence"])
-    emit_all([Emission(tell.WarehouseChanged(code=code, **values), row, sequence)])
+    row.save(update_fields=[*values, "event_sequence"])
+    told = tell.WarehouseChanged(
+        code=code,
+        name=name,
+        latitude=latitude,
+        longitude=longitude,
+        active=active,
+        time_zone=row.time_zone,
+        cut_off=row.cut_off,
+    )
+    emit_all([Emission(told, row, sequence)])
     return row
 
 
@@ -146,39 +177,45 @@ def _receive(
     warehouse: Warehouse, lines: Sequence[tuple[str, int]], reference: str, actor: str
 ) -> int:
     quantities = dict(lines)
-    ids = _product_ids(quantities)
-    mine = StockLevel.objects.filter(warehouse=warehouse, product_id__in=ids.values())
-    new = set(ids.values()) - set(mine.values_list("product_id", flat=True))
+    levels = lock_levels_at(warehouse, _product_ids(quantities).values())
+    before = StockMovement.objects.filter(
+        level__in=levels, reason=Reason.RECEIPT, reference=reference
+    )
+    booked_before = set(before.values_list("level_id", flat=True))
+    levels = [level for level in levels if level.pk not in booked_before]
+    ledger = Ledger(actor=actor)
+    for level in levels:
+        ledger.move(level, quantities[level.product.sku], Reason.RECEIPT, reference=reference)
+    emissions = [
+        Emission(
+            tell.StockReceived(
+                warehouse=warehouse.code,
+                sku=level.product.sku,
+                quantity=quantities[level.product.sku],
+                on_hand=level.on_hand,
+                reserved=level.reserved,
+                reference=reference,
+            ),
+            level,
+            level.advance(),
+        )
+        for level in levels
+    ]
+    ledger.write()
+    emit_all(emissions)
+    return len(levels)
+
+
+def lock_levels_at(warehouse: Warehouse, product_ids: Iterable[int]) -> list[StockLevel]:
+    """The levels of these products in a warehouse, made where there were none, locked."""
+    wanted = set(product_ids)
+    mine = StockLevel.objects.filter(warehouse=warehouse, product_id__in=wanted)
+    new = wanted - set(mine.values_list("product_id", flat=True))
     StockLevel.objects.bulk_create(
         [StockLevel(warehouse=warehouse, product_id=pk) for pk in sorted(new)],
         ignore_conflicts=True,
     )
-    levels = locks.levels(mine.values_list("pk", flat=True))
-    before = StockMovement.objects.filter(
-        level__in=levels, reason=StockMovement.Reason.RECEIPT, reference=reference
-    )
-    booked_before = set(before.values_list("level_id", flat=True))
-    levels = [level for level in levels if level.pk not in booked_before]
-    changes = [(level, quantities[level.product.sku]) for level in levels]
-    _book(changes, StockMovement.Reason.RECEIPT, reference, actor)
-    emit_all(
-        [
-            Emission(
-                tell.StockReceived(
-                    warehouse=warehouse.code,
-                    sku=level.product.sku,
-                    quantity=quantity,
-                    on_hand=level.on_hand,
-                    reserved=level.reserved,
-                    reference=reference,
-                ),
-                level,
-                level.event_sequence,
-            )
-            for level, quantity in changes
-        ]
-    )
-    return len(levels)
+    return locks.levels(mine.values_list("pk", flat=True))
 
 
 @transaction.atomic
@@ -196,7 +233,8 @@ def adjust_stock(*, level_id: int, delta: int, reason: str, actor: str) -> Stock
             f"{level}: {level.on_hand} on hand, {level.reserved} of them reserved; "
             f"{-delta} can't be taken away."
         )
-    _book([(level, delta)], StockMovement.Reason.ADJUSTMENT, "", actor, note=reason)
+    ledger = Ledger(actor=actor)
+    ledger.move(level, delta, Reason.ADJUSTMENT, note=reason)
     told = tell.StockAdjusted(
         warehouse=level.warehouse.code,
         sku=level.product.sku,
@@ -205,28 +243,7 @@ def adjust_stock(*, level_id: int, delta: int, reason: str, actor: str) -> Stock
         reserved=level.reserved,
         reason=reason,
     )
-    emit_all([Emission(told, level, level.event_sequence)])
+    emissions = [Emission(told, level, level.advance()), *ledger.low()]
+    ledger.write()
+    emit_all(emissions)
     return level
-
-
-def _book(
-    changes: list[tuple[StockLevel, int]], reason: str, reference: str, actor: str, note: str = ""
-) -> None:
-    """Ledger and levels, together; the levels are locked by the caller."""
-    for level, delta in changes:
-        level.on_hand += delta
-        level.advance()
-    locks.write_back([level for level, _ in changes], "on_hand", "event_sequence")
-    journey = context.current().correlation_id or ""
-    who = f"{actor}: {note}" if note else actor
-    StockMovement.objects.bulk_create(
-        StockMovement(
-            level=level,
-            delta=delta,
-            reason=reason,
-            reference=reference,
-            actor=who[:150],
-            correlation_id=journey,
-        )
-        for level, delta in changes
-    )

@@ -15,7 +15,8 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import locks
-from .models import Reservation, StockLevel, StockMovement
+from .ledger import Ledger, Reason
+from .models import Reservation, StockLevel
 
 R = Reservation.State
 
@@ -29,7 +30,7 @@ def release_shipments(*, events: Sequence[Any]) -> None:
     """Shipments that will never leave: their units are available again."""
     settled = _Settlement(events, expected=R.HELD, becomes=R.RELEASED)
     for row in settled.rows:
-        settled.level(row).reserved -= row.quantity
+        settled.ledger.reserve(settled.level(row), -row.quantity)
     settled.save(tell.StockReleased)
 
 
@@ -38,10 +39,8 @@ def commit_shipments(*, events: Sequence[Any]) -> None:
     """Shipments that have left: their units are no longer on hand."""
     settled = _Settlement(events, expected=R.HELD, becomes=R.COMMITTED)
     for row in settled.rows:
-        level = settled.level(row)
-        level.reserved -= row.quantity
-        level.on_hand -= row.quantity
-    settled.write_ledger(StockMovement.Reason.DISPATCH, -1)
+        settled.ledger.reserve(settled.level(row), -row.quantity)
+    settled.move(Reason.DISPATCH, -1)
     settled.save(tell.StockCommitted)
 
 
@@ -55,9 +54,7 @@ def return_shipments(*, events: Sequence[Any]) -> None:
     settled = _Settlement(events, expected=R.COMMITTED, becomes=R.RETURNED)
     if any(row.state == R.HELD for row in settled.others):
         raise SupplyChainError("A shipment came back of which it is not yet known that it left.")
-    for row in settled.rows:
-        settled.level(row).on_hand += row.quantity
-    settled.write_ledger(StockMovement.Reason.RETURN, +1)
+    settled.move(Reason.RETURN, +1)
     settled.save(tell.StockReturned)
 
 
@@ -70,6 +67,7 @@ class _Settlement:
     def __init__(self, events: Sequence[Any], *, expected: str, becomes: str) -> None:
         self._cause = {event.shipment_id: event for event in events}
         self._becomes = becomes
+        self.ledger = Ledger(actor="system")
         found = Reservation.objects.filter(shipment_id__in=self._cause).order_by("pk")
         ids = list(found.values_list("level_id", "allocation_id"))
         self._levels = {level.pk: level for level in locks.levels(pk for pk, _ in ids)}
@@ -84,21 +82,18 @@ class _Settlement:
     def level(self, row: Reservation) -> StockLevel:
         return self._levels[row.level_id]
 
-    def write_ledger(self, reason: str, sign: int) -> None:
-        StockMovement.objects.bulk_create(
-            StockMovement(
-                level=self.level(row),
-                delta=sign * row.quantity,
-                reason=reason,
+    def move(self, reason: str, sign: int) -> None:
+        for row in self.rows:
+            self.ledger.move(
+                self.level(row),
+                sign * row.quantity,
+                reason,
                 reference=str(row.shipment_id),
                 correlation_id=self._cause[row.shipment_id].envelope.correlation_id,
             )
-            for row in self.rows
-        )
 
     def save(self, kind: type[tell.ShipmentStock]) -> None:
-        touched = {row.level_id: self.level(row) for row in self.rows}
-        locks.write_back(touched.values(), "on_hand", "reserved")
+        self.ledger.write()
         ids = [row.pk for row in self.rows]
         Reservation.objects.filter(pk__in=ids).update(state=self._becomes)
         by_shipment: dict[UUID, list[Reservation]] = defaultdict(list)

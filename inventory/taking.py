@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from supplychain.events.context import new_id
+from supplychain.events.outbox import Emission
 
 from . import events as tell
 from . import locks
+from .ledger import Ledger
 from .models import Allocation, Reservation, StockLevel
 from .sourcing import Site, choose
 
@@ -21,7 +23,7 @@ class Stock:
     levels: dict[tuple[int, str], StockLevel]
     available: dict[tuple[int, str], int]
     sites: list[Site]
-    touched: set[int] = field(default_factory=set)
+    ledger: Ledger = field(default_factory=lambda: Ledger(actor="system"))
     reservations: list[Reservation] = field(default_factory=list)
 
     @classmethod
@@ -31,7 +33,7 @@ class Stock:
         warehouses = {r.warehouse_id: r.warehouse for r in rows if r.warehouse.active}
         return cls(
             levels=levels,
-            available={key: level.available for key, level in levels.items()},
+            available={key: level.promisable for key, level in levels.items()},
             sites=[Site(w.pk, w.latitude, w.longitude) for w in warehouses.values()],
         )
 
@@ -58,9 +60,8 @@ class Stock:
         weight, volume, warehouse = 0.0, 0.0, ""
         for sku, quantity in units.items():
             level = self.levels[site, sku]
-            level.reserved += quantity
+            self.ledger.reserve(level, quantity)
             self.available[site, sku] -= quantity
-            self.touched.add(level.pk)
             weight += float(level.product.weight_kg) * quantity
             volume += float(level.product.volume_m3) * quantity
             warehouse = level.warehouse.code
@@ -77,10 +78,12 @@ class Stock:
             volume_m3=round(volume, 6),
         )
 
-    def save(self) -> None:
-        changed = [level for level in self.levels.values() if level.pk in self.touched]
-        locks.write_back(changed, "reserved")
+    def save(self) -> list[Emission]:
+        """Write it all; gives what must be told of the levels."""
+        emissions = self.ledger.low()
+        self.ledger.write()
         Reservation.objects.bulk_create(self.reservations, batch_size=1000)
+        return emissions
 
 
 def quantities(units: Mapping[str, int]) -> list[tell.Quantity]:

@@ -14,8 +14,15 @@ pytestmark = [
 ]
 BASE = "/admin/inventory/"
 RECEIVE = BASE + "stocklevel/receive/"
-PLACE = {"code": "york", "name": "York", "latitude": "53.96", "longitude": "-1.08", "active": "on"}
-THING = {"sku": "A", "name": "a thing", "weight_kg": "2.5", "volume_m3": "0.01", "active": "on"}
+PLACE = {
+    **{"code": "york", "name": "York", "latitude": "53.96", "longitude": "-1.08", "active": "on"},
+    **{"priority": "0", "time_zone": "Europe/London", "handling_cost": "0", "cost_per_km": "0"},
+    "count_every_days": "90",
+}
+THING = {
+    **{"sku": "A", "name": "a thing", "weight_kg": "2.5", "volume_m3": "0.01", "active": "on"},
+    "storage_class": "ambient",
+}
 
 
 def receipt(**fields):

@@ -55,7 +55,7 @@ def test_an_order_is_reserved_in_the_nearest_warehouse_that_has_all_of_it():
     assert levels("A") == {"york": (1, 0), "leeds": (9, 2), "london": (9, 0)}
     held = Reservation.objects.filter(allocation=order(1), state="held")
     assert {row.shipment_id for row in held} == {event.shipments[0].shipment_id}
-    assert books_off() == []
+    assert list(books_off()) == []
 
 
 def test_the_event_says_where_to_who_caused_it_and_which_journey():

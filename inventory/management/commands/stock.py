@@ -15,9 +15,10 @@ class Command(BaseCommand):
         parser.add_argument("action", choices=["verify"])
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wrong = selectors.books_off()
-        for line in wrong:
+        wrong = 0
+        for line in selectors.books_off():
             self.stdout.write(line)
+            wrong += 1
         if wrong:
-            raise CommandError(f"{len(wrong)} stock levels are off; see above.")
+            raise CommandError(f"{wrong} stock levels are off; see above.")
         self.stdout.write(f"{StockLevel.objects.count()} stock levels: the books balance.")
