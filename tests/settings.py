@@ -1,5 +1,7 @@
 """The project's settings plus the lab: an app whose consumers fail, hang and die on order."""
 
+import os
+
 from supplychain.settings import *  # noqa: F403
 from supplychain.settings import INSTALLED_APPS
 
@@ -10,3 +12,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_BEAT_SCHEDULE = {}
 # Files are looked up when they are asked for: a fresh clone has collected none.
 WHITENOISE_AUTOREFRESH = True
+if os.environ.get("KILL_AFTER_COMMIT"):
+    CELERY_INCLUDE = ["tests.killer"]

@@ -19,9 +19,10 @@ from django.utils import timezone
 from supplychain.errors import SupplyChainError
 
 from . import wakeup
+from .consumers import consumer_for
 from .envelope import MalformedMessage, read_body
 from .handling import Message
-from .models import DeadLetter, OutboxEvent
+from .models import DeadLetter, InboxEntry, OutboxEvent
 from .names import HOME_EXCHANGE
 from .topology import DELIVERY_LIMIT
 from .wire import Outgoing, Wire
@@ -66,7 +67,24 @@ def ingest(message: Message) -> DeadLetter:
                 last_seen_at=now,
                 times_seen=F("times_seen") + 1,
             )
+        if _was_handled(letter):
+            DeadLetter.objects.filter(pk=letter.pk, state=DeadLetter.State.OPEN).update(
+                state=DeadLetter.State.DISCARDED,
+                resolved_at=now,
+                resolved_by="system",
+                note="It was handled: only its acknowledgement never came.",
+            )
     return letter
+
+
+def _was_handled(letter: DeadLetter) -> bool:
+    """Whether the broker gave up a message whose effects are committed: its worker was killed
+    between the commit and the acknowledgement, or beside others that were."""
+    if letter.reason != "delivery_limit" or letter.event_id is None:
+        return False
+    consumer = consumer_for(letter.queue, letter.event_type)
+    handled = InboxEntry.objects.filter(event_id=letter.event_id)
+    return consumer is not None and handled.filter(consumer=consumer.name).exists()
 
 
 #: What somebody has asked for and what is not yet done stays asked for.

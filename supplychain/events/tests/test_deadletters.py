@@ -13,7 +13,7 @@ from django.utils import timezone
 from kombu import Connection
 
 from conftest import eventually
-from supplychain.events import deadletters
+from supplychain.events import deadletters, inbox
 from supplychain.events.context import new_id
 from supplychain.events.deadletters import (
     DeadLetterNotOpen,
@@ -144,6 +144,15 @@ def test_what_the_broker_gave_up_has_the_broker_s_reason(deaths, reason, attempt
     assert (row.reason, row.queue, row.consumer, row.attempts) == (reason, "lab", "", attempts)
     assert reason in row.message
     assert "x-death" not in row.headers
+
+
+@pytest.mark.parametrize(("handled_by", "state"), [("lab.try_it", "discarded"), ("x.y", "open")])
+def test_what_was_handled_before_the_broker_gave_it_up_needs_nobody(handled_by, state):
+    envelope = try_things({1: "ok"})[0]
+    inbox.claim(handled_by, [envelope.event_id])
+    headers = {**task_headers(envelope), "x-death": [{"reason": "delivery_limit"}]}
+    row = ingest(Message("lab", task_body(envelope.to_json()).encode(), headers))
+    assert state_of(row) == state
 
 
 @pytest.mark.parametrize(
