@@ -97,6 +97,56 @@ class BackorderFilled(
     sensitivity = Sensitivity.PERSONAL
 
 
+class StockHeld(
+    AllocationEvent, type="inventory.stock_held", version=1, subject="order/{order_id}"
+):
+    """What is held for an order that is not yet confirmed has changed; nobody ships it yet."""
+
+    sensitivity = Sensitivity.PERSONAL
+
+    confirm_by: datetime
+
+
+class ShipmentQuantity(Payload):
+    """What a shipment has left, in units."""
+
+    shipment_id: UUID
+    quantity: int
+
+
+class AllocationReduced(
+    Event, type="inventory.allocation_reduced", version=1, subject="order/{order_id}"
+):
+    """What became of a part of an order that was taken back.
+
+    All figures are totals: ``outstanding`` is on backorder now, ``kept`` had left already by
+    the time it was taken back, of all that ever was; ``shipments`` are those that have shrunk.
+    """
+
+    order_id: UUID
+    outstanding: list[Quantity]
+    kept: list[Quantity]
+    shipments: list[ShipmentQuantity]
+    reason: str = ""
+
+
+class ShipmentCutRequested(
+    Event, type="inventory.shipment_cut_requested", version=1, subject="order/{order_id}"
+):
+    """A shipment should leave without these units, if it has not left: routing decides.
+
+    ``weight_kg`` and ``volume_m3`` are those of the units. ``empties``: nothing else is in it.
+    """
+
+    cut_id: UUID
+    shipment_id: UUID
+    order_id: UUID
+    lines: list[Quantity]
+    weight_kg: float
+    volume_m3: float
+    empties: bool
+
+
 class StockShort(Event, type="inventory.stock_short", version=1, subject="order/{order_id}"):
     """Nothing could be reserved for an order; all of it is on backorder."""
 
@@ -156,6 +206,44 @@ class StockCommitted(
     ShipmentStock, type="inventory.stock_committed", version=1, subject="order/{order_id}"
 ):
     """A shipment has left: its units are no longer on hand."""
+
+
+class ReservationExpired(
+    StockEvent, type="inventory.reservation_expired", version=1, subject="order/{order_id}"
+):
+    """An order was not confirmed in time: what was held for it is available again."""
+
+    order_id: UUID
+    confirm_by: datetime
+    lines: list[Quantity]
+
+    @property
+    def skus(self) -> set[str]:
+        return {line.sku for line in self.lines}
+
+
+class ReturnedLine(Payload):
+    """``disposition`` is restock, quarantine or scrap."""
+
+    sku: str
+    quantity: int
+    disposition: str
+
+
+class GoodsReturned(
+    StockEvent, type="inventory.goods_returned", version=1, subject="order/{order_id}"
+):
+    """A customer sent goods back; what is fit to be sold again is on hand."""
+
+    order_id: UUID
+    shipment_id: UUID
+    warehouse: str
+    reference: str
+    lines: list[ReturnedLine]
+
+    @property
+    def skus(self) -> set[str]:
+        return {line.sku for line in self.lines if line.disposition == "restock"}
 
 
 class StockReturned(

@@ -40,7 +40,11 @@ class OrderEvent(Event):
 
 
 class OrderPlaced(OrderEvent, type="orders.order_placed", version=1, subject="order/{order_id}"):
-    """A channel placed an order; nothing is promised yet."""
+    """A channel placed an order; nothing is promised yet.
+
+    The highest ``priority`` is served first. With ``confirm_by`` stock is only held for it
+    until then, and nothing is shipped before the channel confirms the order.
+    """
 
     sensitivity = Sensitivity.PERSONAL
 
@@ -52,6 +56,33 @@ class OrderPlaced(OrderEvent, type="orders.order_placed", version=1, subject="or
     requested_from: datetime | None = None
     requested_until: datetime | None = None
     placed_at: datetime
+    priority: int = 0
+    confirm_by: datetime | None = None
+
+
+class OrderConfirmed(
+    OrderEvent, type="orders.order_confirmed", version=1, subject="order/{order_id}"
+):
+    """The channel confirmed, in time, an order that stock was only held for."""
+
+    confirmed_at: datetime
+
+
+class LineCancelled(Payload):
+    """``quantity`` was taken back now, ``total`` so far."""
+
+    sku: str
+    quantity: int
+    total: int
+
+
+class OrderLinesCancelled(
+    OrderEvent, type="orders.order_lines_cancelled", version=1, subject="order/{order_id}"
+):
+    """The channel took back a part of an order; the rest stands."""
+
+    lines: list[LineCancelled]
+    reason: str
 
 
 class OrderReserved(
@@ -115,7 +146,7 @@ class OrderReturned(
 class OrderCancelled(
     OrderEvent, type="orders.order_cancelled", version=1, subject="order/{order_id}"
 ):
-    """The channel took the order back before it was dispatched."""
+    """The order was taken back before it was dispatched, or not confirmed in time."""
 
     reason: str
 

@@ -68,7 +68,15 @@ class Order(Aggregate):
     total = models.DecimalField(max_digits=18, decimal_places=2)
     requested_from = models.DateTimeField(null=True, blank=True)
     requested_until = models.DateTimeField(null=True, blank=True)
-    quantity = models.PositiveBigIntegerField(help_text="units of all lines")
+    priority = models.PositiveSmallIntegerField(default=0, help_text="the highest is served first")
+    confirm_by = models.DateTimeField(
+        null=True, blank=True, help_text="until then its stock is only held. Empty: not needed"
+    )
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    quantity = models.PositiveBigIntegerField(help_text="units of all lines, as ordered")
+    cancelled_quantity = models.PositiveBigIntegerField(
+        default=0, help_text="of them, those that were taken back since"
+    )
     reserved_quantity = models.PositiveBigIntegerField(default=0)
     outstanding_quantity = models.PositiveBigIntegerField(null=True, editable=False)
     allocation_sequence = models.PositiveBigIntegerField(default=0, editable=False)
@@ -89,17 +97,34 @@ class Order(Aggregate):
                 condition=Q(reserved_quantity__lte=F("quantity")), name="order_reserved_in_bounds"
             ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="order_status"),
+            models.CheckConstraint(
+                condition=Q(cancelled_quantity__lt=F("quantity")), name="order_keeps_units"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.external_id} ({self.status})"
 
+    @property
+    def wanted(self) -> int:
+        """Units that are still to come."""
+        return self.quantity - self.cancelled_quantity
+
+    @property
+    def awaits_confirmation(self) -> bool:
+        return self.confirm_by is not None and self.confirmed_at is None
+
 
 class OrderLine(models.Model):
+    """``taken_back`` counts what the channel has cancelled of the line, ``kept`` what of that had
+    left already and so stays in the order. Both only ever grow."""
+
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
     position = models.PositiveIntegerField()
     sku = models.CharField(max_length=64, db_index=True)
     quantity = models.PositiveIntegerField()
+    taken_back = models.PositiveBigIntegerField(default=0)
+    kept = models.PositiveBigIntegerField(default=0)
     unit_price = models.DecimalField(max_digits=12, decimal_places=2)
 
     class Meta:
@@ -107,10 +132,19 @@ class OrderLine(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["order", "position"], name="order_line_position"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="order_line_has_units"),
+            models.CheckConstraint(
+                condition=Q(taken_back__lte=F("quantity") + F("kept"), kept__lte=F("taken_back")),
+                name="order_line_cancelled_in_bounds",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.quantity} × {self.sku}"
+
+    @property
+    def cancelled(self) -> int:
+        """Units taken back, less those that could not be."""
+        return self.taken_back - self.kept
 
 
 class OrderShipment(models.Model):
@@ -143,7 +177,7 @@ class OrderShipment(models.Model):
 
 
 class StatusChange(models.Model):
-    """One step in an order's life."""
+    """One step in an order's life, or a note on what changed of it at one."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="history")
     status = models.CharField(max_length=20, choices=Status)

@@ -69,6 +69,29 @@ class ShipmentCancelled(
     """A shipment of a cancelled order has not left and never will: its stock is free."""
 
 
+class ShipmentCutAnswer(ShipmentEvent):
+    """What became of a part of a shipment that was taken back."""
+
+    cut_id: UUID
+
+
+class ShipmentReduced(
+    ShipmentCutAnswer, type="routing.shipment_reduced", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment will leave, if at all, without the units that were taken back."""
+
+
+class ShipmentCutRefused(
+    ShipmentCutAnswer,
+    type="routing.shipment_cut_refused",
+    version=1,
+    subject="shipment/{shipment_id}",
+):
+    """A shipment had left before a part of it was taken back."""
+
+    reason: str
+
+
 class ShipmentReturned(
     ShipmentEvent, type="routing.shipment_returned", version=1, subject="shipment/{shipment_id}"
 ):

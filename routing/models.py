@@ -107,6 +107,18 @@ class OrderStanding(models.Model):
         return f"{self.order_id} {'cancelled' if self.cancelled else 'stands'}"
 
 
+class CutAnswer(models.Model):
+    """What was answered to who asked for a shipment to leave without a part of it."""
+
+    cut_id = models.UUIDField(primary_key=True)
+    shipment = models.ForeignKey(Shipment, on_delete=models.CASCADE, related_name="cuts")
+    granted = models.BooleanField()
+    at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.cut_id} {'granted' if self.granted else 'refused'}"
+
+
 class PlanRun(models.Model):
     """One run of the planner for a depot; at most one is under way."""
 

@@ -9,12 +9,13 @@ from .paperwork import (
     TransferLine,
 )
 from .places import Product, RegionExclusion, SourcingRule, Warehouse, WarehouseStaff
-from .stock import Allocation, Backorder, Reservation, StockLevel, StockMovement
+from .stock import Allocation, Backorder, Cut, Reservation, StockLevel, StockMovement
 
 __all__ = [
     "Allocation",
     "Backorder",
     "CountLine",
+    "Cut",
     "CycleCount",
     "Product",
     "Receipt",

@@ -143,6 +143,9 @@ class Allocation(Aggregate):
     channel = models.CharField(max_length=40, blank=True)
     priority = models.PositiveSmallIntegerField(default=0, help_text="the highest is served first")
     wanted = models.JSONField(default=dict)
+    taken_back = models.JSONField(
+        default=dict, help_text="{SKU: units} that were cancelled of it, whatever came of that"
+    )
     destination = models.JSONField(default=dict)
     requested_from = models.DateTimeField(null=True)
     requested_until = models.DateTimeField(null=True)
@@ -199,6 +202,26 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} of {self.level} ({self.state})"
+
+
+class Cut(models.Model):
+    """Units of a confirmed order that were taken back after they had been reserved: routing, who
+    knows what has left, is asked whether the shipment can do without them."""
+
+    class State(models.TextChoices):
+        ASKED = "asked"
+        DONE = "done"
+        REFUSED = "refused"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    allocation = models.ForeignKey(Allocation, on_delete=models.PROTECT, related_name="cuts")
+    shipment_id = models.UUIDField()
+    units = models.JSONField(help_text="{SKU: units}")
+    state = models.CharField(max_length=7, choices=State, default=State.ASKED)
+    asked_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"cut of {self.shipment_id} ({self.state})"
 
 
 class Backorder(models.Model):
