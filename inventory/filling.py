@@ -20,6 +20,7 @@ from . import events as tell
 from . import locks
 from .allocating import allocation_event, awaited
 from .models import Allocation, Backorder, StockLevel
+from .rules import DESTINATION, Rules
 from .taking import Stock
 
 
@@ -30,11 +31,11 @@ def fill_backorders(*, skus: Iterable[str], brought_by: Sequence[tell.StockEvent
     An order is filled because of the event that brought its stock, if that was a single one.
     """
     products = locks.products(skus)
-    ids = {products[sku].pk for sku in awaited(products.values())}
-    if not ids:
+    wanted_of = [products[sku] for sku in awaited(products.values())]
+    if not wanted_of:
         return
-    stock = Stock.lock(ids)
-    line = _Line.lock(ids)
+    stock = Stock.lock(wanted_of)
+    line = _Line.lock({product.pk for product in wanted_of}, stock.rules)
     emissions = []
     for allocation, wanted in line.served():
         shipments, short = stock.take(allocation, wanted)
@@ -72,7 +73,7 @@ class _Line:
             self._orders[row.allocation_id].append(row)
 
     @classmethod
-    def lock(cls, product_ids: set[int]) -> _Line:
+    def lock(cls, product_ids: set[int], rules: Rules) -> _Line:
         """Under the locks of these products and their levels.
 
         An order that is cancelled between the look at the line and its lock leaves a gap; then
@@ -81,7 +82,7 @@ class _Line:
         """
         while True:
             with transaction.atomic():
-                first = dict(_first_in_line(product_ids))
+                first = dict(_first_in_line(product_ids, rules))
                 line = cls(product_ids, locks.allocations(first.values()))
                 there = {row.pk for rows in line._orders.values() for row in rows}
                 if there.issuperset(first):
@@ -111,12 +112,16 @@ class _Line:
         Backorder.objects.filter(pk__in=done).delete()
 
 
-def _first_in_line(product_ids: set[int]) -> Iterable[tuple[int, UUID]]:
+def _first_in_line(product_ids: set[int], rules: Rules) -> Iterable[tuple[int, UUID]]:
     """The backorders (with their orders) that what is available reaches: those before which
-    fewer units of the product are waited for. However long the line, no more are fetched."""
+    fewer units of the product are waited for. However long the line, no more are fetched.
+
+    Where some warehouse does not ship everywhere, there is a line for each destination: what
+    the first may not have must not end at it."""
+    lines = ["product", *(DESTINATION if rules.exclude else ())]
     mine = StockLevel.objects.filter(product=OuterRef("product"), warehouse__active=True)
     total = mine.order_by().values("product").values(total=Sum(StockLevel.PROMISABLE))
-    up_to = Window(Sum("quantity"), partition_by="product", order_by=list(Backorder.LINE))
+    up_to = Window(Sum("quantity"), partition_by=lines, order_by=list(Backorder.LINE))
     return (
         Backorder.objects.filter(product__in=product_ids)
         .annotate(before=up_to - F("quantity"), available=Subquery(total))

@@ -1,6 +1,6 @@
 """Promise: rows of inventory are locked here and nowhere else, in one order: products, then stock
-levels, then allocations, each by primary key. So two transactions wait for each other in a line,
-never in a circle.
+levels, then warehouses that have a limit of picks, then allocations, each by primary key. So two
+transactions wait for each other in a line, never in a circle.
 
 - Who matches demand with stock (reserving, filling) locks the products first, so that they take
   turns even over a product that has no level yet. Else a backorder could be written just after
@@ -41,6 +41,28 @@ def levels(ids: Iterable[int]) -> list[StockLevel]:
 def _levels(**which: set[int]) -> list[StockLevel]:
     rows = StockLevel.objects.select_for_update(of=("self",), no_key=True)
     return list(rows.select_related("warehouse", "product").filter(**which).order_by("pk"))
+
+
+def levels_of(products: Iterable[Product]) -> list[StockLevel]:
+    """As levels_of_products, of products that are locked already; each row refers to those and
+    to one row per warehouse, which is many times cheaper than to make new ones for each level."""
+    by_id = {product.pk: product for product in products}
+    rows = list(
+        StockLevel.objects.select_for_update(no_key=True)
+        .filter(product_id__in=by_id)
+        .order_by("pk")
+    )
+    places = Warehouse.objects.in_bulk({row.warehouse_id for row in rows})
+    for row in rows:
+        row.product, row.warehouse = by_id[row.product_id], places[row.warehouse_id]
+    return rows
+
+
+def picking(warehouse_ids: Iterable[int]) -> list[Warehouse]:
+    """Those of these warehouses that have a limit of picks, so that picks are counted by one at a
+    time; after the levels, before the allocations."""
+    rows = Warehouse.objects.select_for_update(no_key=True).filter(pk__in=set(warehouse_ids))
+    return list(rows.filter(daily_picks__isnull=False).order_by("pk"))
 
 
 def write_back(rows: Iterable[StockLevel], *fields: str) -> None:

@@ -3,17 +3,22 @@ stock level, and level and reservations are written together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from django.conf import settings
 
 from supplychain.events.context import new_id
 from supplychain.events.outbox import Emission
 
 from . import events as tell
-from . import locks
+from . import locks, optimising
 from .ledger import Ledger
-from .models import Allocation, Reservation, StockLevel
-from .sourcing import Site, choose
+from .models import Allocation, Product, Reservation, StockLevel, Warehouse
+from .picking import PickDiary
+from .rules import Rules
+from .shelves import Parcel, Served, Shelves
+from .sourcing import Site
 
 
 @dataclass
@@ -21,59 +26,69 @@ class Stock:
     """The locked levels of the products at hand, and what is taken from them."""
 
     levels: dict[tuple[int, str], StockLevel]
-    available: dict[tuple[int, str], int]
-    sites: list[Site]
+    shelves: Shelves
+    rules: Rules
     ledger: Ledger = field(default_factory=lambda: Ledger(actor="system"))
     reservations: list[Reservation] = field(default_factory=list)
 
     @classmethod
-    def lock(cls, product_ids: Iterable[int]) -> Stock:
-        rows = locks.levels_of_products(product_ids)
+    def lock(cls, products: Iterable[Product]) -> Stock:
+        """Of locked products."""
+        rows = locks.levels_of(products)
         levels = {(row.warehouse_id, row.product.sku): row for row in rows}
         warehouses = {r.warehouse_id: r.warehouse for r in rows if r.warehouse.active}
-        return cls(
-            levels=levels,
-            available={key: level.promisable for key, level in levels.items()},
-            sites=[Site(w.pk, w.latitude, w.longitude) for w in warehouses.values()],
-        )
+        units: dict[int, dict[str, int]] = {pk: {} for pk in warehouses}
+        for (site, sku), level in levels.items():
+            if site in units:
+                units[site][sku] = level.promisable
+        sites = [_site(warehouse) for warehouse in warehouses.values()]
+        shelves = Shelves(sites, units, PickDiary.lock(warehouses.values()))
+        return cls(levels, shelves, Rules.read())
 
-    def withhold(self, skus: Set[str]) -> None:
-        """Nothing of these is given."""
-        for site, sku in self.available:
-            if sku in skus:
-                self.available[site, sku] = 0
+    def serve(
+        self, orders: Sequence[tuple[Allocation, Mapping[str, int]]], *, optimise: bool = False
+    ) -> list[Served]:
+        """Take what there is for orders that stand in line like this; gives what each gets, to
+        be shipped. To optimise is to let one overtake another of its priority where more orders
+        are complete then."""
+        demands = [self.rules.demand(allocation, wanted) for allocation, wanted in orders]
+        seconds = settings.INVENTORY_OPTIMISE_SECONDS if optimise else 0.0
+        return optimising.serve_all(self.shelves, demands, seconds)
 
     def take(
         self, allocation: Allocation, wanted: Mapping[str, int]
     ) -> tuple[list[tell.ReservedShipment], dict[str, int]]:
         """Reserve what there is; gives one shipment per warehouse and what is short."""
-        place = allocation.destination
-        parcels, short = choose(
-            wanted, self.sites, self.available, place["latitude"], place["longitude"]
-        )
-        return [self._ship(allocation, *parcel) for parcel in parcels.items()], short
+        served = self.shelves.serve(self.rules.demand(allocation, wanted))
+        return self.ship(allocation, served), dict(served.short)
 
-    def _ship(
-        self, allocation: Allocation, site: int, units: Mapping[str, int]
-    ) -> tell.ReservedShipment:
+    def ship(self, allocation: Allocation, served: Served) -> list[tell.ReservedShipment]:
+        """Reserve what was served, as one shipment per warehouse."""
+        return [self._ship(allocation, parcel) for parcel in served.parcels]
+
+    def _ship(self, allocation: Allocation, parcel: Parcel) -> tell.ReservedShipment:
         shipment_id = new_id()
         weight, volume, warehouse = 0.0, 0.0, ""
-        for sku, quantity in units.items():
-            level = self.levels[site, sku]
+        for (sku, quantity), day in zip(parcel.units.items(), parcel.days, strict=True):
+            level = self.levels[parcel.site, sku]
             self.ledger.reserve(level, quantity)
-            self.available[site, sku] -= quantity
             weight += float(level.product.weight_kg) * quantity
             volume += float(level.product.volume_m3) * quantity
             warehouse = level.warehouse.code
             self.reservations.append(
                 Reservation(
-                    shipment_id=shipment_id, allocation=allocation, level=level, quantity=quantity
+                    shipment_id=shipment_id,
+                    allocation=allocation,
+                    level=level,
+                    quantity=quantity,
+                    pick_on=day,
+                    expires_at=allocation.confirm_by,
                 )
             )
         return tell.ReservedShipment(
             shipment_id=shipment_id,
             warehouse=warehouse,
-            lines=quantities(units),
+            lines=quantities(parcel.units),
             weight_kg=round(weight, 3),
             volume_m3=round(volume, 6),
         )
@@ -84,6 +99,17 @@ class Stock:
         self.ledger.write()
         Reservation.objects.bulk_create(self.reservations, batch_size=1000)
         return emissions
+
+
+def _site(warehouse: Warehouse) -> Site:
+    return Site(
+        warehouse.pk,
+        warehouse.latitude,
+        warehouse.longitude,
+        warehouse.priority,
+        float(warehouse.handling_cost),
+        float(warehouse.cost_per_km),
+    )
 
 
 def quantities(units: Mapping[str, int]) -> list[tell.Quantity]:

@@ -192,7 +192,7 @@ def test_the_number_of_statements_does_not_grow_with_the_orders():
         batch = [placed(first + n, A=1, B=1, C=1) for n in range(size)]
         counts[size] = statements(lambda batch=batch: consume(*batch))
         first += size
-    assert counts[1] == counts[10] == counts[100] <= 20
+    assert counts[1] == counts[10] == counts[100] <= 24
 
 
 # --- filling ------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_the_number_of_statements_of_a_fill_does_not_grow():
         events = publish()
         counts.append(statements(lambda events=events: consume(*events)))
         assert len(publish()) == size
-    assert counts[0] == counts[1] == counts[2] <= 20
+    assert counts[0] == counts[1] == counts[2] <= 24
 
 
 def test_filling_delivered_twice_fills_once():
