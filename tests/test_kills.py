@@ -13,6 +13,8 @@ from supplychain.operations.bench.world import depth, furnish
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(420)]
 KILLS, PER_KILL = 50, 3
+#: A worker needs some seconds to see that its child is gone; so several take turns.
+WORKERS = 5
 
 
 @pytest.fixture
@@ -40,21 +42,22 @@ def test_fifty_kills_between_commit_and_ack(processes, broker, tally):
     processes.relay()
     processes.ingester()
     deadly = {"KILL_AFTER_COMMIT": str(tally), "KILLS": str(KILLS)}
-    worker = processes.worker("inventory", concurrency=1, **deadly)
+    workers = [processes.worker("inventory", concurrency=1, **deadly) for _ in range(WORKERS)]
     for number in range(KILLS):
         accept(channel=channel, bodies=bodies[PER_KILL * number :][:PER_KILL])
         eventually(lambda n=number: tally.stat().st_size > n)
-        if tally.stat().st_size % 10 == 0:
-            worker.wait(10)
-            worker = processes.worker("inventory", concurrency=1, **deadly)
+        for place, worker in enumerate(workers):
+            if worker.poll() is not None:
+                workers[place] = processes.worker("inventory", concurrency=1, **deadly)
     eventually(all_handled)
-    processes.stop(worker)
+    for worker in workers:
+        processes.stop(worker)
     while depth(broker, "inventory"):  # repetitions that were still under way
         worker = processes.worker("inventory")
         eventually(lambda: depth(broker, "inventory") == 0)
         processes.stop(worker)
 
-    assert tally.stat().st_size == KILLS
+    assert tally.stat().st_size >= KILLS
     # What the broker gave up in the end, for its many deliveries, had been handled long ago.
     assert not DeadLetter.objects.exclude(resolved_by="system").exists()
     assert Allocation.objects.count() == len(bodies)
