@@ -226,6 +226,11 @@ CELERY_TIMEZONE = "UTC"
 OUTBOX_RETENTION = timedelta(days=_number("OUTBOX_RETENTION_DAYS", 7, 0.01, 3650))
 INBOX_RETENTION = timedelta(days=_number("INBOX_RETENTION_DAYS", 90, 1, 3650))
 
+# --- Inventory ----------------------------------------------------------------------------
+#: Seconds, at most, to find the choice that completes most orders of a batch when stock is
+#: scarce. 0: always first come, first served.
+INVENTORY_OPTIMISE_SECONDS = _number("INVENTORY_OPTIMISE_SECONDS", 0.25, 0.0, 60.0)
+
 # --- Routing ------------------------------------------------------------------------------
 #: Seconds between two looks for depots that are due for planning.
 PLANNING_INTERVAL = _number("PLANNING_INTERVAL", 2.0, 0.1, 3600)
@@ -235,6 +240,12 @@ PLANNING_QUIET = _number("PLANNING_QUIET", 2.0, 0.0, 3600)
 PLANNING_PATIENCE = _number("PLANNING_PATIENCE", 30.0, 0.0, 86400)
 #: Seconds of search per depot, at most.
 PLANNING_SOLVE_SECONDS = _number("PLANNING_SOLVE_SECONDS", 5.0, 0.1, 600)
+#: A server that answers as OSRM's table service does. Empty: travel times are estimated.
+TRAVEL_URL = _text("TRAVEL_URL")
+if TRAVEL_URL and TRAVEL_URL.partition("://")[0] not in {"http", "https"}:
+    raise ImproperlyConfigured(f"TRAVEL_URL must start with http(s)://; it is {TRAVEL_URL!r}.")
+#: Seconds to wait for it, per plan; after that the times are estimated.
+TRAVEL_TIMEOUT = _number("TRAVEL_TIMEOUT", 10.0, 0.1, 300)
 
 # --- Notifications ------------------------------------------------------------------------
 _email = _read(
