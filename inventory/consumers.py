@@ -7,10 +7,16 @@ from supplychain.events import Retry, consumer
 from . import allocating, filling, selectors, settling
 from .events import (
     StockAdjusted,
+    StockCorrected,
+    StockCounted,
     StockEvent,
+    StockLimitsChanged,
     StockReceived,
     StockReleased,
+    StockRestocked,
     StockReturned,
+    TransferCancelled,
+    TransferReceived,
     WarehouseChanged,
 )
 
@@ -48,7 +54,20 @@ def take_back_stock(events: list[ShipmentReturned]) -> None:
     settling.return_shipments(events=events)
 
 
-@consumer(StockReceived, StockAdjusted, StockReleased, StockReturned, queue="inventory", batch=100)
+@consumer(
+    StockReceived,
+    StockAdjusted,
+    StockCorrected,
+    StockCounted,
+    StockLimitsChanged,
+    StockReleased,
+    StockRestocked,
+    StockReturned,
+    TransferCancelled,
+    TransferReceived,
+    queue="inventory",
+    batch=100,
+)
 def fill_backorders(events: list[StockEvent]) -> None:
     """Give stock that may have become available to the orders that wait for it."""
     skus = {sku for event in events for sku in event.skus}

@@ -1,6 +1,6 @@
 """What the inventory domain tells: its public contract."""
 
-from datetime import datetime, time
+from datetime import date, datetime, time
 from uuid import UUID
 
 from supplychain.events import Event, Payload, Sensitivity
@@ -281,3 +281,203 @@ class StockLow(
 
     available: int
     reorder_point: int
+
+
+class SetAside(LevelEvent):
+    """Units that moved between what is on hand, what is in quarantine and nowhere.
+
+    The figures are those just after it.
+    """
+
+    quantity: int
+    on_hand: int
+    reserved: int
+    quarantined: int
+    reason: str
+    actor: str
+
+
+class StockQuarantined(
+    SetAside, type="inventory.stock_quarantined", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """Units were set aside to be looked at: they are no longer on hand."""
+
+
+class StockRestocked(
+    SetAside, type="inventory.stock_restocked", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """Units that were set aside are good: they are on hand again."""
+
+
+class StockScrapped(
+    SetAside, type="inventory.stock_scrapped", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """Units were written off for good."""
+
+
+class StockLimitsChanged(
+    LevelEvent, type="inventory.stock_limits_changed", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """What is never promised of a product, or when more of it is ordered, was changed."""
+
+    safety_stock: int
+    reorder_point: int
+    actor: str
+
+
+class StockCounted(
+    LevelEvent, type="inventory.stock_counted", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """Somebody counted what is on hand; it is now what was ``counted``."""
+
+    count_id: UUID
+    expected: int
+    counted: int
+    reserved: int
+    actor: str
+
+
+class StockCorrected(
+    LevelEvent, type="inventory.stock_corrected", version=1, subject="stock/{warehouse}/{sku}"
+):
+    """A level that contradicted its ledger was put right; the figures are those after it."""
+
+    on_hand: int
+    reserved: int
+    quarantined: int
+    in_transit: int
+    reason: str
+    actor: str
+
+
+class ReceiptEvent(Event):
+    """Something happened to goods that a supplier has announced."""
+
+    receipt_id: UUID
+    warehouse: str
+    reference: str
+    actor: str
+
+
+class ReceiptExpected(
+    ReceiptEvent, type="inventory.receipt_expected", version=1, subject="receipt/{receipt_id}"
+):
+    """Goods were announced, or what was announced has changed; this is all of it.
+
+    ``expected_on`` is the warehouse's local day.
+    """
+
+    supplier: str
+    expected_on: date
+    lines: list[Quantity]
+
+
+class ReceiptCancelled(
+    ReceiptEvent, type="inventory.receipt_cancelled", version=1, subject="receipt/{receipt_id}"
+):
+    """Goods that were announced won't come."""
+
+
+class Delivery(Payload):
+    """What was announced of a product, or shipped, and what has come of it."""
+
+    sku: str
+    quantity: int
+    received: int
+
+
+class ReceiptClosed(
+    ReceiptEvent, type="inventory.receipt_closed", version=1, subject="receipt/{receipt_id}"
+):
+    """All of the announced goods have come, or nobody waits for the rest any longer."""
+
+    lines: list[Delivery]
+
+
+class TransferEvent(Event):
+    """Something happened to a transfer from one warehouse (``source``) to another."""
+
+    transfer_id: UUID
+    source: str
+    target: str
+    actor: str
+
+
+class TransferProposed(
+    TransferEvent, type="inventory.transfer_proposed", version=1, subject="transfer/{transfer_id}"
+):
+    """Stock should be moved, or what should be moved has changed; this is all of it."""
+
+    lines: list[Quantity]
+    reason: str
+
+
+class TransferShipped(
+    TransferEvent, type="inventory.transfer_shipped", version=1, subject="transfer/{transfer_id}"
+):
+    """Stock has left its warehouse and is in transit to the other; a day of the target's."""
+
+    lines: list[Quantity]
+    expected_on: date | None
+
+
+class TransferReceived(
+    TransferEvent,
+    StockEvent,
+    type="inventory.transfer_received",
+    version=1,
+    subject="transfer/{transfer_id}",
+):
+    """A transfer has arrived; what did not is lost, for the stated reason."""
+
+    lines: list[Delivery]
+    reason: str
+
+    @property
+    def skus(self) -> set[str]:
+        return {line.sku for line in self.lines if line.received}
+
+
+class TransferCancelled(
+    TransferEvent,
+    StockEvent,
+    type="inventory.transfer_cancelled",
+    version=1,
+    subject="transfer/{transfer_id}",
+):
+    """A transfer won't happen; ``came_back`` had left and is on hand at the source again."""
+
+    came_back: list[Quantity]
+
+    @property
+    def skus(self) -> set[str]:
+        return {line.sku for line in self.came_back}
+
+
+class CountEvent(Event):
+    """Something happened to a cycle count of a warehouse."""
+
+    count_id: UUID
+    warehouse: str
+    actor: str
+
+
+class CountOpened(CountEvent, type="inventory.count_opened", version=1, subject="count/{count_id}"):
+    """So many stock levels are to be counted; a local day of the warehouse."""
+
+    due_on: date
+    levels: int
+
+
+class CountClosed(CountEvent, type="inventory.count_closed", version=1, subject="count/{count_id}"):
+    """A count is over: so many levels were counted, so many of them were not as expected."""
+
+    counted: int
+    uncounted: int
+    differing: int
+
+
+class CountCancelled(
+    CountEvent, type="inventory.count_cancelled", version=1, subject="count/{count_id}"
+):
+    """A count was given up; what was counted before stays as it was counted."""

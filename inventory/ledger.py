@@ -28,7 +28,7 @@ class Ledger:
     def __init__(self, *, actor: str = "", correlation_id: str = "") -> None:
         self._actor = actor
         self._journey = correlation_id or context.current().correlation_id or ""
-        self._before: dict[int, int] = {}
+        self._was_low: dict[int, bool] = {}
         self._touched: dict[int, StockLevel] = {}
         self._movements: list[StockMovement] = []
 
@@ -67,12 +67,12 @@ class Ledger:
         level.reserved += units
 
     def touch(self, levels: Iterable[StockLevel]) -> None:
-        """These are written too: another of their fields has changed."""
+        """These are written too: another of their fields changes (a limit: touch it first)."""
         for level in levels:
             self._touch(level)
 
     def _touch(self, level: StockLevel) -> None:
-        self._before.setdefault(level.pk, level.available)
+        self._was_low.setdefault(level.pk, _is_low(level))
         self._touched[level.pk] = level
 
     def write(self, *fields: str) -> None:
@@ -87,11 +87,13 @@ class Ledger:
         """StockLow of each level that has just fallen below its reorder point; call it before
         ``write``, which saves the sequence numbers taken here."""
         fallen = [
-            level
-            for pk, level in self._touched.items()
-            if level.available < level.reorder_point <= self._before[pk]
+            level for pk, level in self._touched.items() if _is_low(level) and not self._was_low[pk]
         ]
         return [Emission(_stock_low(row), row, row.advance(), cause=cause) for row in fallen]
+
+
+def _is_low(level: StockLevel) -> bool:
+    return level.available < level.reorder_point
 
 
 def _stock_low(level: StockLevel) -> tell.StockLow:

@@ -1,6 +1,7 @@
-"""Promise: rows of inventory are locked here and nowhere else, in one order: products, then stock
-levels, then warehouses that have a limit of picks, then allocations, each by primary key. So two
-transactions wait for each other in a line, never in a circle.
+"""Promise: rows of inventory are locked here and nowhere else, in one order: paperwork (receipts,
+transfers, counts, imports: one piece at a time), then products, then stock levels, then
+warehouses that have a limit of picks, then allocations, each by primary key. So two transactions
+wait for each other in a line, never in a circle.
 
 - Who matches demand with stock (reserving, filling) locks the products first, so that they take
   turns even over a product that has no level yet. Else a backorder could be written just after
@@ -16,11 +17,20 @@ All locks are of the kind that lets others insert rows that refer to the locked 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from .models import Allocation, Product, StockLevel, Warehouse
+
+Paper = TypeVar("Paper", bound=Model)
+
+
+def paper(kind: type[Paper], **which: UUID | str) -> Paper | None:
+    """The piece of paperwork that this is the key of; before anything else."""
+    rows = kind._default_manager.select_for_update(of=("self",), no_key=True)
+    return rows.filter(**which).order_by("pk").first()
 
 
 def products(skus: Iterable[str]) -> dict[str, Product]:
@@ -36,6 +46,29 @@ def levels_of_products(product_ids: Iterable[int]) -> list[StockLevel]:
 def levels(ids: Iterable[int]) -> list[StockLevel]:
     """These levels."""
     return _levels(pk__in=set(ids))
+
+
+def levels_at(places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], StockLevel]:
+    """The levels at these (warehouse, product), made where there were none."""
+    wanted = set(places)
+    mine = StockLevel.objects.filter(_at(wanted))
+    new = wanted - set(mine.values_list("warehouse_id", "product_id"))
+    StockLevel.objects.bulk_create(
+        [StockLevel(warehouse_id=site, product_id=product) for site, product in sorted(new)],
+        ignore_conflicts=True,
+    )
+    rows = levels(mine.values_list("pk", flat=True))
+    return {(row.warehouse_id, row.product_id): row for row in rows}
+
+
+def _at(places: Iterable[tuple[int, int]]) -> Q:
+    products: dict[int, list[int]] = {}
+    for site, product in places:
+        products.setdefault(site, []).append(product)
+    which = Q(pk__in=[])
+    for site, mine in products.items():
+        which |= Q(warehouse=site, product__in=mine)
+    return which
 
 
 def _levels(**which: set[int]) -> list[StockLevel]:

@@ -1,9 +1,12 @@
-"""Promise: what staff and loaders do to products, warehouses and stock is validated, written to
-the ledger with who did it and why, and told to everybody else."""
+"""Promise: a product or a warehouse that is registered or changed is told to everybody else.
+
+What is done to stock stands in modules of its own: receiving, adjusting, transferring, counting,
+importing, correcting.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import time
 from decimal import Decimal
@@ -11,22 +14,25 @@ from typing import Any
 
 from django.db import transaction
 
-from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import locks
-from .ledger import Ledger, Reason
-from .models import Product, StockLevel, StockMovement, Warehouse
+from .adjusting import adjust_stock
+from .checking import CHUNK, MAX_QUANTITY, InvalidStockChange
+from .models import Product, Warehouse
+from .receiving import receive_stock
 
-MAX_QUANTITY = 10**9
-CHUNK = 1000
-
-
-class InvalidStockChange(SupplyChainError):
-    """The change to the stock makes no sense."""
-
-    permanent = True
+__all__ = [
+    "MAX_QUANTITY",
+    "InvalidStockChange",
+    "ProductData",
+    "WarehouseRules",
+    "adjust_stock",
+    "receive_stock",
+    "register_products",
+    "register_warehouse",
+]
 
 
 @dataclass(frozen=True)
@@ -136,114 +142,3 @@ def register_warehouse(
     )
     emit_all([Emission(told, row, sequence)])
     return row
-
-
-def receive_stock(
-    *, warehouse: Warehouse, lines: Sequence[tuple[str, int]], reference: str, actor: str
-) -> int:
-    """Book goods in; idempotent by ``reference`` per product.
-
-    A long receipt is booked in several transactions; after a crash between them the same
-    receipt again books the rest. Gives the number of lines booked now; raises
-    InvalidStockChange and books nothing when a line is wrong.
-    """
-    if not reference:
-        raise InvalidStockChange("A receipt needs a reference: it keeps it from counting twice.")
-    _check_lines(lines)
-    booked = 0
-    for start in range(0, len(lines), CHUNK):
-        with transaction.atomic():
-            booked += _receive(warehouse, lines[start : start + CHUNK], reference, actor)
-    return booked
-
-
-def _check_lines(lines: Sequence[tuple[str, int]]) -> None:
-    if len({sku for sku, _ in lines}) != len(lines):
-        raise InvalidStockChange("A product stands in the receipt twice; put it into one line.")
-    for sku, quantity in lines:
-        if not 0 < quantity <= MAX_QUANTITY:
-            raise InvalidStockChange(f"{sku}: a quantity must be from 1 to {MAX_QUANTITY:,}.")
-    known = set(_product_ids(sku for sku, _ in lines))
-    if unknown := sorted({sku for sku, _ in lines} - known):
-        raise InvalidStockChange(f"There is no product {', '.join(unknown[:5])}.")
-
-
-def _product_ids(skus: Iterable[str]) -> dict[str, int]:
-    rows = Product.objects.filter(sku__in=list(skus))
-    return dict(rows.values_list("sku", "pk"))
-
-
-def _receive(
-    warehouse: Warehouse, lines: Sequence[tuple[str, int]], reference: str, actor: str
-) -> int:
-    quantities = dict(lines)
-    levels = lock_levels_at(warehouse, _product_ids(quantities).values())
-    before = StockMovement.objects.filter(
-        level__in=levels, reason=Reason.RECEIPT, reference=reference
-    )
-    booked_before = set(before.values_list("level_id", flat=True))
-    levels = [level for level in levels if level.pk not in booked_before]
-    ledger = Ledger(actor=actor)
-    for level in levels:
-        ledger.move(level, quantities[level.product.sku], Reason.RECEIPT, reference=reference)
-    emissions = [
-        Emission(
-            tell.StockReceived(
-                warehouse=warehouse.code,
-                sku=level.product.sku,
-                quantity=quantities[level.product.sku],
-                on_hand=level.on_hand,
-                reserved=level.reserved,
-                reference=reference,
-            ),
-            level,
-            level.advance(),
-        )
-        for level in levels
-    ]
-    ledger.write()
-    emit_all(emissions)
-    return len(levels)
-
-
-def lock_levels_at(warehouse: Warehouse, product_ids: Iterable[int]) -> list[StockLevel]:
-    """The levels of these products in a warehouse, made where there were none, locked."""
-    wanted = set(product_ids)
-    mine = StockLevel.objects.filter(warehouse=warehouse, product_id__in=wanted)
-    new = wanted - set(mine.values_list("product_id", flat=True))
-    StockLevel.objects.bulk_create(
-        [StockLevel(warehouse=warehouse, product_id=pk) for pk in sorted(new)],
-        ignore_conflicts=True,
-    )
-    return locks.levels(mine.values_list("pk", flat=True))
-
-
-@transaction.atomic
-def adjust_stock(*, level_id: int, delta: int, reason: str, actor: str) -> StockLevel:
-    """Correct the stock on hand by ``delta``; raises InvalidStockChange."""
-    if delta == 0 or abs(delta) > MAX_QUANTITY:
-        raise InvalidStockChange("An adjustment must change something, by at most 10⁹.")
-    if not reason.strip():
-        raise InvalidStockChange("An adjustment needs a reason.")
-    level = next(iter(locks.levels([level_id])), None)
-    if level is None:
-        raise InvalidStockChange(f"There is no stock level {level_id}.")
-    if level.available + delta < 0:
-        raise InvalidStockChange(
-            f"{level}: {level.on_hand} on hand, {level.reserved} of them reserved; "
-            f"{-delta} can't be taken away."
-        )
-    ledger = Ledger(actor=actor)
-    ledger.move(level, delta, Reason.ADJUSTMENT, note=reason)
-    told = tell.StockAdjusted(
-        warehouse=level.warehouse.code,
-        sku=level.product.sku,
-        delta=delta,
-        on_hand=level.on_hand,
-        reserved=level.reserved,
-        reason=reason,
-    )
-    emissions = [Emission(told, level, level.advance()), *ledger.low()]
-    ledger.write()
-    emit_all(emissions)
-    return level

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, InternalError, connection, transaction
 
-from inventory import services
+from inventory import checking, receiving, services
 from inventory.events import ProductChanged, StockAdjusted, StockReceived, WarehouseChanged
 from inventory.models import (
     Allocation,
@@ -73,7 +73,7 @@ def test_the_same_reference_counts_once_per_product_and_warehouse():
 
 def test_a_long_receipt_that_was_cut_off_is_completed_by_the_same_again(monkeypatch):
     """The first parts stand on their own; here the third breaks."""
-    monkeypatch.setattr(services, "CHUNK", 2)
+    monkeypatch.setattr(receiving, "CHUNK", 2)
     place = warehouse()
     product("A", "B", "C", "D", "E")
     whole = [(sku, 3) for sku in "ABCDE"]
@@ -82,7 +82,9 @@ def test_a_long_receipt_that_was_cut_off_is_completed_by_the_same_again(monkeypa
     )
     details = {"warehouse": place, "lines": whole, "reference": "note 1", "actor": "tests"}
     with pytest.raises(Exception, match="out of range"), transaction.atomic():
-        services._receive(place, whole[4:], "note 1", "tests")
+        receiving._receive(
+            place, dict(whole[4:]), checking.products(["E"]), "note 1", "tests", None
+        )
     StockLevel.objects.filter(product__sku="E").update(on_hand=0)
     assert services.receive_stock(**{**details, "lines": whole[:3]}) == 3
     assert services.receive_stock(**details) == 2
@@ -95,10 +97,12 @@ def test_a_long_receipt_that_was_cut_off_is_completed_by_the_same_again(monkeypa
     ("lines", "reference", "reason"),
     [
         ([("A", 1)], "", "needs a reference"),
-        ([("A", 0)], "x", "A: a quantity must be from 1 to 1,000,000,000"),
-        ([("A", -1)], "x", "must be from 1"),
-        ([("A", 10**9 + 1)], "x", "must be from 1"),
-        ([("A", 1), ("A", 2)], "x", "stands in the receipt twice"),
+        ([("A", 0)], "x", "A: a quantity must be a whole number from 1 to 1,000,000,000"),
+        ([("A", -1)], "x", "from 1 to"),
+        ([("A", 1.5)], "x", "a whole number"),
+        ([], "x", "no lines"),
+        ([("A", 10**9 + 1)], "x", "from 1 to"),
+        ([("A", 1), ("A", 2)], "x", "is named twice"),
         ([("A", 1), ("NOPE", 2), ("NADA", 2)], "x", "There is no product NADA, NOPE"),
     ],
 )
