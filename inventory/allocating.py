@@ -1,5 +1,5 @@
 """Promise: an order that was placed is promised what there is for it, or stands in line for it,
-or is refused; and a cancelled one is promised nothing more. Exactly one of them, once.
+or is refused. Exactly one of them, once.
 
 Set-based: a batch of orders takes the same handful of statements as a single one. Who waits is
 served by ``filling``, in a transaction of its own after the one that brought the stock.
@@ -8,11 +8,13 @@ served by ``filling``, in a transaction of its own after the one that brought th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from orders.events import OrderPlaced
 from supplychain.events import Event
@@ -21,49 +23,93 @@ from supplychain.events.outbox import Emission, emit_all
 from . import events as tell
 from . import locks
 from .models import Allocation, Backorder, Product
+from .rules import DESTINATION, Rules
 from .taking import Stock, quantities
 
 
 @transaction.atomic
 def reserve_orders(*, placed: Sequence[OrderPlaced]) -> None:
-    """Reserve stock for orders, first come first served; what is short goes on backorder.
+    """Reserve stock for orders, first come first served but for what completes more of them; what
+    is short goes on backorder.
 
     Stock for which a backorder waits is not given to a newer order: that one joins the line,
     and the fill, which is on its way whenever such stock is there, serves the line.
     """
     products = locks.products(line.sku for event in placed for line in event.lines)
-    stock = Stock.lock(product.pk for product in products.values())
-    stock.withhold(awaited(products.values()))
+    stock = stock_for_new(products.values())
     allocations = _new_allocations(placed, products)
     events = {event.order_id: event for event in placed if event.order_id in allocations}
-    backorders: list[Backorder] = []
     emissions: list[Emission] = []
-    for event in sorted(events.values(), key=lambda e: (e.placed_at, e.order_id)):
+    orders: list[tuple[Allocation, Event]] = []
+    for event in sorted(events.values(), key=_line):
         allocation = allocations[event.order_id]
         if allocation.state == Allocation.State.REJECTED:
             emissions.append(_tell_rejected(allocation, event, products))
-            continue
-        shipments, short = stock.take(allocation, _wanted(event))
-        backorders += [
-            Backorder(
-                allocation=allocation,
-                product=products[sku],
-                quantity=units,
-                priority=allocation.priority,
-                placed_at=event.placed_at,
-            )
-            for sku, units in short.items()
-        ]
-        emissions.append(_tell_reserved(allocation, event, shipments, short))
+        else:
+            orders.append((allocation, event))
+    emissions += promise(stock, orders, products)
     emissions += stock.save()
-    Backorder.objects.bulk_create(backorders, batch_size=1000)
     emit_all(emissions)
+
+
+def stock_for_new(products: Iterable[Product]) -> Stock:
+    """The stock of these locked products that no backorder waits for, locked."""
+    stock = Stock.lock(products)
+    for sku, excluded in _waited_for(products, stock.rules):
+        stock.shelves.withhold(sku, excluded)
+    return stock
+
+
+def promise(
+    stock: Stock, orders: Sequence[tuple[Allocation, Event]], products: Mapping[str, Product]
+) -> list[Emission]:
+    """Take what there is for orders (with the causes) that stand in line like this; what is
+    short goes on backorder. Gives what must be told."""
+    emissions: list[Emission] = []
+    backorders: list[Backorder] = []
+    served = stock.serve([(row, row.wanted) for row, _ in orders], optimise=True)
+    for (allocation, cause), got in zip(orders, served, strict=True):
+        backorders += _backorders(allocation, got.short, products)
+        shipments = stock.ship(allocation, got)
+        emissions.append(tell_reserved(allocation, shipments, got.short, cause))
+    Backorder.objects.bulk_create(backorders, batch_size=1000)
+    return emissions
+
+
+def _backorders(
+    allocation: Allocation, short: Mapping[str, int], products: Mapping[str, Product]
+) -> Iterator[Backorder]:
+    for sku, units in short.items():
+        yield Backorder(
+            allocation=allocation,
+            product=products[sku],
+            quantity=units,
+            priority=allocation.priority,
+            placed_at=allocation.placed_at or timezone.now(),
+        )
+
+
+def _waited_for(products: Iterable[Product], rules: Rules) -> Iterator[tuple[str, frozenset[int]]]:
+    """The SKUs, of these locked products, that backorders wait for, with the warehouses that the
+    waiting order can't be sent from: what is there is not withheld from others for its sake."""
+    rows = Backorder.objects.filter(product__in=[product.pk for product in products])
+    if not rules.exclude:
+        for sku in rows.values_list("product__sku", flat=True).distinct():
+            yield sku, frozenset()
+        return
+    for sku, *where in rows.values_list("product__sku", *DESTINATION).distinct():
+        yield sku, rules.excluded(*where)
 
 
 def awaited(products: Iterable[Product]) -> set[str]:
     """The SKUs, of these locked products, that backorders wait for."""
     rows = Backorder.objects.filter(product__in=[product.pk for product in products])
     return set(rows.values_list("product__sku", flat=True).distinct())
+
+
+def _line(event: OrderPlaced) -> tuple[int, datetime, UUID]:
+    """Where an order stands in line; see Backorder.LINE."""
+    return -event.priority, event.placed_at, event.order_id
 
 
 def _wanted(event: OrderPlaced) -> Counter[str]:
@@ -95,6 +141,8 @@ def _allocation(event: OrderPlaced, products: Mapping[str, Product]) -> Allocati
         order_id=event.order_id,
         state=Allocation.State.OPEN if known else Allocation.State.REJECTED,
         channel=event.channel,
+        priority=event.priority,
+        confirm_by=event.confirm_by,
         wanted=dict(_wanted(event)),
         destination=_destination(event),
         requested_from=event.requested_from,
@@ -118,18 +166,18 @@ def _tell_rejected(
     return Emission(told, allocation, cause=event)
 
 
-def _tell_reserved(
+def tell_reserved(
     allocation: Allocation,
-    event: OrderPlaced,
     shipments: list[tell.ReservedShipment],
     short: Mapping[str, int],
+    cause: Event,
 ) -> Emission:
     told: Event
-    if shipments:
+    if shipments or allocation.confirm_by:
         told = allocation_event(tell.StockReserved, allocation, shipments, short)
     else:
-        told = tell.StockShort(order_id=event.order_id, outstanding=quantities(short))
-    return Emission(told, allocation, cause=event)
+        told = tell.StockShort(order_id=allocation.pk, outstanding=quantities(short))
+    return Emission(told, allocation, cause=cause, correlation_id=allocation.correlation_id)
 
 
 def allocation_event(
@@ -138,31 +186,16 @@ def allocation_event(
     shipments: list[tell.ReservedShipment],
     outstanding: Mapping[str, int],
 ) -> tell.AllocationEvent:
-    return kind(
-        order_id=allocation.pk,
-        shipments=shipments,
-        outstanding=quantities(outstanding),
-        ship_to=tell.Destination(**allocation.destination),
-        requested_from=allocation.requested_from,
-        requested_until=allocation.requested_until,
-    )
-
-
-@transaction.atomic
-def cancel_allocations(*, order_ids: Sequence[UUID], correlation_ids: Sequence[str]) -> None:
-    """Nothing more is reserved for these orders.
-
-    What is held stays held until routing says that it has not left (ShipmentCancelled): stock
-    on a truck is never sold again.
-    """
-    Allocation.objects.bulk_create(
-        [
-            Allocation(order_id=pk, state=Allocation.State.CANCELLED, correlation_id=journey)
-            for pk, journey in sorted(zip(order_ids, correlation_ids, strict=True))
-        ],
-        ignore_conflicts=True,
-    )
-    rows = locks.allocations(order_ids)
-    open_ = Allocation.objects.filter(pk__in=rows, state=Allocation.State.OPEN)
-    open_.update(state=Allocation.State.CANCELLED)
-    Backorder.objects.filter(allocation_id__in=rows).delete()
+    """What an allocation says of new shipments: of this kind, or, when it is not yet confirmed,
+    that they are held."""
+    said: dict[str, Any] = {
+        "order_id": allocation.pk,
+        "shipments": shipments,
+        "outstanding": quantities(outstanding),
+        "ship_to": tell.Destination(**allocation.destination),
+        "requested_from": allocation.requested_from,
+        "requested_until": allocation.requested_until,
+    }
+    if allocation.confirm_by:
+        return tell.StockHeld(**said, confirm_by=allocation.confirm_by)
+    return kind(**said)

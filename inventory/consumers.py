@@ -1,11 +1,20 @@
 """What inventory does when other domains tell something, and when its own stock changes."""
 
-from orders.events import OrderCancelled, OrderPlaced
-from routing.events import ShipmentCancelled, ShipmentDispatched, ShipmentReturned
+from orders.events import OrderCancelled, OrderConfirmed, OrderLinesCancelled, OrderPlaced
+from routing.events import (
+    ShipmentCancelled,
+    ShipmentCutAnswer,
+    ShipmentCutRefused,
+    ShipmentDispatched,
+    ShipmentReduced,
+    ShipmentReturned,
+)
 from supplychain.events import Retry, consumer
 
-from . import allocating, filling, selectors, settling
+from . import allocating, cancelling, filling, holding, selectors, settling
 from .events import (
+    GoodsReturned,
+    ReservationExpired,
     StockAdjusted,
     StockCorrected,
     StockCounted,
@@ -29,11 +38,28 @@ def reserve_stock(events: list[OrderPlaced]) -> None:
 
 @consumer(OrderCancelled, queue="inventory", batch=100)
 def cancel_allocation(events: list[OrderCancelled]) -> None:
-    """Reserve nothing more for a cancelled order."""
-    allocating.cancel_allocations(
-        order_ids=[event.order_id for event in events],
-        correlation_ids=[event.envelope.correlation_id for event in events],
-    )
+    """Reserve nothing more for a cancelled order, and let go what was only held for it."""
+    cancelling.cancel_allocations(cancelled=events)
+
+
+@consumer(OrderConfirmed, queue="inventory", batch=100, retry=Retry(attempts=10))
+def confirm_allocation(events: list[OrderConfirmed]) -> None:
+    """Reserve for good what was held for an order."""
+    holding.confirm_allocations(confirmed=events)
+
+
+@consumer(OrderLinesCancelled, queue="inventory", batch=100, retry=Retry(attempts=10))
+def cut_allocation(events: list[OrderLinesCancelled]) -> None:
+    """Take units out of an order."""
+    cancelling.cut_allocations(cancelled=events)
+
+
+@consumer(
+    ShipmentReduced, ShipmentCutRefused, queue="inventory", batch=100, retry=Retry(attempts=8)
+)
+def settle_cuts(events: list[ShipmentCutAnswer]) -> None:
+    """Free the units that a shipment leaves without."""
+    cancelling.settle_cuts(answers=events)
 
 
 @consumer(ShipmentCancelled, queue="inventory", batch=100)
@@ -55,6 +81,8 @@ def take_back_stock(events: list[ShipmentReturned]) -> None:
 
 
 @consumer(
+    GoodsReturned,
+    ReservationExpired,
     StockReceived,
     StockAdjusted,
     StockCorrected,

@@ -46,7 +46,8 @@ def commit_shipments(*, events: Sequence[Any]) -> None:
 
 @transaction.atomic
 def return_shipments(*, events: Sequence[Any]) -> None:
-    """Shipments that came back: their units are on hand again.
+    """Shipments that came back: their units are on hand again, but for those that a customer had
+    sent back before.
 
     Raises SupplyChainError when one has not left by what is known here: its return overtook
     its dispatch and is tried again.
@@ -86,7 +87,7 @@ class _Settlement:
         for row in self.rows:
             self.ledger.move(
                 self.level(row),
-                sign * row.quantity,
+                sign * _units(row),
                 reason,
                 reference=str(row.shipment_id),
                 correlation_id=self._cause[row.shipment_id].envelope.correlation_id,
@@ -112,7 +113,7 @@ class _Settlement:
 
     def _tell(self, kind: type[tell.ShipmentStock], rows: list[Reservation]) -> tell.ShipmentStock:
         lines = [
-            tell.Quantity(sku=self.level(row).product.sku, quantity=row.quantity) for row in rows
+            tell.Quantity(sku=self.level(row).product.sku, quantity=_units(row)) for row in rows
         ]
         return kind(
             order_id=rows[0].allocation_id,
@@ -120,3 +121,8 @@ class _Settlement:
             warehouse=self.level(rows[0]).warehouse.code,
             lines=lines,
         )
+
+
+def _units(row: Reservation) -> int:
+    """What it moves: of a shipment that comes back some may be back already."""
+    return row.quantity - row.returned

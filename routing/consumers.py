@@ -1,10 +1,16 @@
 """What routing does when other domains tell something."""
 
-from inventory.events import AllocationEvent, BackorderFilled, StockReserved, WarehouseChanged
+from inventory.events import (
+    AllocationEvent,
+    BackorderFilled,
+    ShipmentCutRequested,
+    StockReserved,
+    WarehouseChanged,
+)
 from orders.events import OrderCancelled
 from supplychain.events import Retry, consumer
 
-from . import services
+from . import cutting, services
 
 
 @consumer(WarehouseChanged, queue="routing", batch=50)
@@ -23,3 +29,9 @@ def register_shipments(events: list[AllocationEvent]) -> None:
 def cancel_shipments(events: list[OrderCancelled]) -> None:
     """Cancel the shipments of cancelled orders, recall those that have left."""
     services.cancel_shipments(cancellations=events)
+
+
+@consumer(ShipmentCutRequested, queue="routing", batch=100, retry=Retry(attempts=8))
+def cut_shipments(events: list[ShipmentCutRequested]) -> None:
+    """Take units out of shipments that have not left."""
+    cutting.cut_shipments(requests=events)

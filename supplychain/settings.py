@@ -201,7 +201,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY
 # Queues, exchanges and bindings come from the consumers: supplychain/events/topology.py.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_TASK_ROUTES = {f"{app}.*": {"queue": app} for app in ("routing", "notifications")}
+CELERY_TASK_ROUTES = {
+    f"{app}.*": {"queue": app} for app in ("inventory", "routing", "notifications")
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_SERIALIZER = "json"
@@ -230,6 +232,11 @@ INBOX_RETENTION = timedelta(days=_number("INBOX_RETENTION_DAYS", 90, 1, 3650))
 #: Seconds, at most, to find the choice that completes most orders of a batch when stock is
 #: scarce. 0: always first come, first served.
 INVENTORY_OPTIMISE_SECONDS = _number("INVENTORY_OPTIMISE_SECONDS", 0.25, 0.0, 60.0)
+
+#: Seconds between two looks for orders that were not confirmed in time, and how much later than
+#: that their stock is let go: a confirmation may be under way.
+EXPIRY_INTERVAL = _number("EXPIRY_INTERVAL", 5.0, 0.1, 3600)
+EXPIRY_GRACE = _number("EXPIRY_GRACE", 30.0, 0.0, 86400)
 
 # --- Routing ------------------------------------------------------------------------------
 #: Seconds between two looks for depots that are due for planning.
@@ -263,6 +270,11 @@ NOTIFICATION_INTERVAL = _number("NOTIFICATION_INTERVAL", 1.0, 0.1, 3600)
 # --- Periodic tasks -----------------------------------------------------------------------
 # A tick that nobody took before the next ones came is worth nothing, hence it expires.
 CELERY_BEAT_SCHEDULE = {
+    "expire holds": {
+        "task": "inventory.expire_holds",
+        "schedule": EXPIRY_INTERVAL,
+        "options": {"expires": 2 * EXPIRY_INTERVAL},
+    },
     "plan due depots": {
         "task": "routing.plan_due_depots",
         "schedule": PLANNING_INTERVAL,

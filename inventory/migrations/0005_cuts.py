@@ -19,6 +19,14 @@ class Migration(migrations.Migration):
                 help_text="{SKU: units} that were cancelled of it, whatever came of that",
             ),
         ),
+        migrations.AddField(
+            model_name="allocation",
+            name="kept",
+            field=models.JSONField(
+                default=dict,
+                help_text="{SKU: units}, of these, that had left before they were cancelled",
+            ),
+        ),
         migrations.CreateModel(
             name="Cut",
             fields=[

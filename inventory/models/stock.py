@@ -146,6 +146,9 @@ class Allocation(Aggregate):
     taken_back = models.JSONField(
         default=dict, help_text="{SKU: units} that were cancelled of it, whatever came of that"
     )
+    kept = models.JSONField(
+        default=dict, help_text="{SKU: units}, of these, that had left before they were cancelled"
+    )
     destination = models.JSONField(default=dict)
     requested_from = models.DateTimeField(null=True)
     requested_until = models.DateTimeField(null=True)
