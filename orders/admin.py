@@ -6,12 +6,13 @@ from django.http import HttpRequest
 
 from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline, journey_link
 
-from . import services
+from . import changing
 from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, StatusChange
 
 
 class Lines(ReadOnlyInline):
     model = OrderLine
+    fields = readonly_fields = ["position", "sku", "quantity", "cancelled", "unit_price"]
     show_change_link = False
 
 
@@ -38,6 +39,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "city",
         "quantity",
         "reserved_quantity",
+        "priority",
         "total",
         "currency",
         "placed_at",
@@ -64,9 +66,9 @@ class OrderAdmin(ReadOnlyAdmin):
         for order in queryset:
             try:
                 by = request.user.get_username()
-                services.cancel_order(order_id=order.pk, reason="by staff", by=by)
+                changing.cancel_order(order_id=order.pk, reason="by staff", by=by)
                 done += 1
-            except services.OrderNotCancellable as refusal:
+            except changing.OrderNotCancellable as refusal:
                 self.message_user(request, f"{order.external_id}: {refusal}", messages.WARNING)
         self.message_user(request, f"{done} orders cancelled.")
 

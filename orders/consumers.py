@@ -3,9 +3,12 @@
 from typing import Any
 
 from inventory.events import (
+    AllocationReduced,
     AllocationRejected,
     BackorderFilled,
     ProductChanged,
+    ReservationExpired,
+    StockHeld,
     StockReserved,
     StockShort,
 )
@@ -29,10 +32,13 @@ def keep_catalogue(events: list[ProductChanged]) -> None:
 
 
 @consumer(
+    StockHeld,
     StockReserved,
     BackorderFilled,
     StockShort,
+    AllocationReduced,
     AllocationRejected,
+    ReservationExpired,
     ShipmentPlanned,
     ShipmentDispatched,
     StopDelivered,

@@ -54,7 +54,7 @@ _BY_PROGRESS_WITH_FAILURE = (*_BY_PROGRESS[:2], Status.DELIVERY_FAILED, Status.R
 def derive(
     *, quantity: int, reserved: int, outstanding: int | None, states: Collection[str]
 ) -> str:
-    """The status by the facts: units ordered, units known to be reserved so far, units on
+    """The status by the facts: units wanted, units known to be reserved so far, units on
     backorder (None: not yet known) and the states of the order's shipments.
 
     An order stands where its least advanced shipment stands. So it is dispatched only when
@@ -62,7 +62,7 @@ def derive(
     """
     if outstanding is None:
         return Status.PLACED
-    # Less reserved than ordered and nothing outstanding: news of a shipment is still under way.
+    # Less reserved than wanted and nothing outstanding: news of a shipment is still under way.
     if outstanding or reserved < quantity:
         return Status.PARTIALLY_RESERVED if reserved else Status.BACKORDERED
     least = min((_PROGRESS[S(state)] for state in states if state in _PROGRESS), default=0)

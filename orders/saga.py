@@ -14,7 +14,14 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from inventory.events import AllocationEvent, AllocationRejected, StockShort
+from inventory.events import (
+    AllocationEvent,
+    AllocationReduced,
+    AllocationRejected,
+    ReservationExpired,
+    StockHeld,
+    StockShort,
+)
 from routing.events import (
     ShipmentCancelled,
     ShipmentDispatched,
@@ -29,7 +36,7 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from .lifecycle import FINAL, TRANSITIONS, derive, path
-from .models import Order, OrderShipment, Status, StatusChange
+from .models import Order, OrderLine, OrderShipment, Status, StatusChange
 
 S = OrderShipment.State
 
@@ -40,9 +47,11 @@ class UnknownOrder(SupplyChainError):
 
 @dataclass
 class _Journey:
-    """An order with its shipments while a batch of events is applied to it."""
+    """An order with its shipments while a batch of events is applied to it; with its lines, when
+    one of the events is of lines."""
 
     order: Order
+    lines: dict[str, OrderLine] = field(default_factory=dict)
     shipments: dict[UUID, OrderShipment] = field(default_factory=dict)
     touched: set[UUID] = field(default_factory=set)
     steps: list[StatusChange] = field(default_factory=list)
@@ -59,6 +68,9 @@ class _Journey:
 def advance(*, events: Sequence[Any]) -> None:
     """Apply the events, whatever their order; raises UnknownOrder."""
     journeys = _load({event.order_id for event in events})
+    of_lines = {event.order_id for event in events if isinstance(event, AllocationReduced)}
+    for line in OrderLine.objects.filter(order_id__in=of_lines):
+        journeys[line.order_id].lines[line.sku] = line
     for event in events:
         journey = journeys[event.order_id]
         _FACTS[type(event)](journey, event)
@@ -87,6 +99,7 @@ def _save(journeys: list[_Journey]) -> None:
         [j.order for j in journeys],
         [
             "status",
+            "cancelled_quantity",
             "reserved_quantity",
             "outstanding_quantity",
             "allocation_sequence",
@@ -99,6 +112,9 @@ def _save(journeys: list[_Journey]) -> None:
         update_conflicts=True,
         unique_fields=["shipment_id"],
         update_fields=["state", "quantity", "warehouse", "eta", "sequence"],
+    )
+    OrderLine.objects.bulk_update(
+        [line for j in journeys for line in j.lines.values()], ["kept"], batch_size=500
     )
     StatusChange.objects.bulk_create([step for j in journeys for step in j.steps])
     emit_all(_in_rounds([j.emissions for j in journeys]))
@@ -121,10 +137,54 @@ def _in_rounds(emissions: Sequence[Sequence[Emission]]) -> list[Emission]:
 def _allocated(journey: _Journey, event: AllocationEvent) -> None:
     for reserved in event.shipments:
         shipment = journey.shipment(reserved.shipment_id)
-        shipment.quantity = sum(line.quantity for line in reserved.lines)
+        _at_most(shipment, sum(line.quantity for line in reserved.lines))
         shipment.warehouse = reserved.warehouse
+    _count_reserved(journey)
+    _outstanding(journey, event, sum(line.quantity for line in event.outstanding))
+
+
+def _at_most(shipment: OrderShipment, quantity: int) -> None:
+    """A shipment only ever shrinks; the news that it has may come before those of what it was."""
+    known = shipment.quantity
+    shipment.quantity = quantity if known is None else min(known, quantity)
+
+
+def _count_reserved(journey: _Journey) -> None:
     known = [s.quantity for s in journey.shipments.values() if s.quantity]
     journey.order.reserved_quantity = sum(known)
+
+
+def _held(journey: _Journey, event: StockHeld) -> None:
+    """It shows, and that is all: where the order stands is decided when it is confirmed."""
+    order = journey.order
+    if event.envelope.sequence > order.allocation_sequence:
+        order.allocation_sequence = event.envelope.sequence
+        outstanding = sum(line.quantity for line in event.outstanding)
+        order.reserved_quantity = max(0, order.wanted - outstanding)
+
+
+def _expired(journey: _Journey, event: ReservationExpired) -> None:
+    """Nothing to an order that was confirmed in time: inventory is about to hear of it."""
+    order = journey.order
+    if event.envelope.sequence > order.allocation_sequence:
+        order.allocation_sequence = event.envelope.sequence
+        order.reserved_quantity = 0
+    if order.awaits_confirmation:
+        reason = f"not confirmed by {event.confirm_by:%Y-%m-%d %H:%M:%S %Z}"
+        _step(journey, Status.CANCELLED, event, reason)
+
+
+def _reduced(journey: _Journey, event: AllocationReduced) -> None:
+    """What could not be taken back is in its line again."""
+    for left in event.shipments:
+        _at_most(journey.shipment(left.shipment_id), left.quantity)
+    for kept in event.kept:
+        line = journey.lines[kept.sku]
+        if (units := kept.quantity - line.kept) > 0:
+            line.kept = kept.quantity
+            journey.order.cancelled_quantity -= units
+            _note(journey, f"{units} × {kept.sku} could not be taken back: {event.reason}", event)
+    _count_reserved(journey)
     _outstanding(journey, event, sum(line.quantity for line in event.outstanding))
 
 
@@ -156,6 +216,9 @@ def _shipment_is(state: str) -> Callable[[_Journey, Any], None]:
 _FACTS: dict[type[Event], Callable[[_Journey, Any], None]] = defaultdict(
     lambda: _allocated,
     {
+        StockHeld: _held,
+        ReservationExpired: _expired,
+        AllocationReduced: _reduced,
         StockShort: _short,
         AllocationRejected: _rejected,
         ShipmentPlanned: _shipment_is(S.PLANNED),
@@ -176,7 +239,7 @@ def _move(journey: _Journey, cause: Event) -> None:
     if order.status in FINAL:
         return
     target = derive(
-        quantity=order.quantity,
+        quantity=order.wanted,
         reserved=order.reserved_quantity,
         outstanding=order.outstanding_quantity,
         states=[shipment.state for shipment in journey.shipments.values()],
@@ -192,20 +255,26 @@ def _step(journey: _Journey, status: str, cause: Event, reason: str = "") -> Non
     if status not in TRANSITIONS[order.status]:
         return
     order.status = status
+    _note(journey, reason, cause)
+    event = _event(journey, status, reason)
+    # A backorder's news may come with the journey of the receipt that filled it.
+    emission = Emission(event, order, order.advance(), cause, order.correlation_id)
+    journey.emissions.append(emission)
+
+
+def _note(journey: _Journey, reason: str, cause: Event) -> None:
+    """A line of the order's history."""
+    order = journey.order
     order.updated_at = now = timezone.now()
     journey.steps.append(
         StatusChange(
             order=order,
-            status=status,
+            status=order.status,
             at=now,
             reason=reason[:300],
             cause=cause.envelope.event_id,
         )
     )
-    event = _event(journey, status, reason)
-    # A backorder's news may come with the journey of the receipt that filled it.
-    emission = Emission(event, order, order.advance(), cause, order.correlation_id)
-    journey.emissions.append(emission)
 
 
 def _event(journey: _Journey, status: str, reason: str) -> Event:
@@ -215,20 +284,22 @@ def _event(journey: _Journey, status: str, reason: str) -> Event:
         "channel": order.channel.code,
         "external_id": order.external_id,
     }
-    amounts = {"quantity": order.quantity, "reserved": order.reserved_quantity}
+    amounts = {"quantity": order.wanted, "reserved": order.reserved_quantity}
     match status:
         case Status.RESERVED:
             return tell.OrderReserved(**base, **amounts)
         case Status.PARTIALLY_RESERVED:
             return tell.OrderPartiallyReserved(**base, **amounts)
         case Status.BACKORDERED:
-            return tell.OrderBackordered(**base, quantity=order.quantity)
+            return tell.OrderBackordered(**base, quantity=order.wanted)
         case Status.PLANNED:
             return tell.OrderPlanned(**base, eta=_last_eta(journey))
         case Status.DELIVERY_FAILED:
             return tell.OrderDeliveryFailed(**base, reason=reason or "not delivered")
         case Status.REJECTED:
             return tell.OrderRejected(**base, reason=reason)
+        case Status.CANCELLED:
+            return tell.OrderCancelled(**base, reason=reason)
     return _PLAIN[status](**base)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 
 from supplychain.api import StrictDecimal, StrictFloat, StrictInteger, StrictText
@@ -14,6 +15,9 @@ from .models import Order, OrderLine, OrderShipment, Status, StatusChange
 
 MAX_LINES = 500
 MAX_QUANTITY = 1_000_000
+MAX_PRIORITY = 9
+#: For so long at most an order may be left unconfirmed.
+LONGEST_HOLD = timedelta(days=7)
 #: What the order's column holds; the dearest lines together could come to more.
 MAX_TOTAL = Decimal(10) ** 16
 
@@ -47,6 +51,30 @@ class LineIn(serializers.Serializer[Any]):
         return sku
 
 
+def named_once(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A product stands in one line only."""
+    seen: dict[str, int] = {}
+    errors: list[dict[str, Any]] = [{} for _ in lines]
+    for index, line in enumerate(lines):
+        first = seen.setdefault(line["sku"], index)
+        if first != index:
+            errors[index] = {"sku": [f"Already in lines[{first}]; put it into one line."]}
+    if any(errors):
+        raise serializers.ValidationError(errors)
+    return lines
+
+
+class AwareTime(serializers.DateTimeField):
+    """A moment, with its distance from UTC: 2026-05-04T12:00:00Z."""
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if timezone.is_naive(value):
+            raise serializers.ValidationError(
+                "A time needs its distance from UTC, like Z or +02:00."
+            )
+        return super().enforce_timezone(value)
+
+
 class OrderIn(serializers.Serializer[Any]):
     """``context["orderable"]``: the SKUs in the request that the catalogue offers."""
 
@@ -59,16 +87,19 @@ class OrderIn(serializers.Serializer[Any]):
     )
     requested_from = serializers.DateTimeField(required=False, allow_null=True)
     requested_until = serializers.DateTimeField(required=False, allow_null=True)
+    priority = StrictInteger(min_value=0, max_value=MAX_PRIORITY, required=False)
+    confirm_by = AwareTime(required=False, allow_null=True)
+
+    def validate_confirm_by(self, moment: datetime | None) -> datetime | None:
+        now = timezone.now()
+        if moment and not now < moment <= now + LONGEST_HOLD:
+            raise serializers.ValidationError(
+                f"Must be in the future, and at most {LONGEST_HOLD.days} days ahead."
+            )
+        return moment
 
     def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        seen: dict[str, int] = {}
-        errors: list[dict[str, Any]] = [{} for _ in lines]
-        for index, line in enumerate(lines):
-            first = seen.setdefault(line["sku"], index)
-            if first != index:
-                errors[index] = {"sku": [f"Already in lines[{first}]; put it into one line."]}
-        if any(errors):
-            raise serializers.ValidationError(errors)
+        named_once(lines)
         if sum(line["unit_price"] * line["quantity"] for line in lines) >= MAX_TOTAL:
             raise serializers.ValidationError(f"The total must be below {MAX_TOTAL:,}.")
         return lines
@@ -80,6 +111,8 @@ class OrderIn(serializers.Serializer[Any]):
             raise serializers.ValidationError(
                 {"requested_until": "Must be later than requested_from."}
             )
+        if not attrs.get("priority"):
+            attrs.pop("priority", None)  # 0 says no more than to leave it out
         return attrs
 
 
@@ -88,14 +121,31 @@ class OrderQuery(serializers.Serializer[Any]):
     channel = StrictText(required=False, allow_blank=True)
 
 
+class UnitsIn(serializers.Serializer[Any]):
+    sku = StrictText(max_length=64)
+    quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
+
+
 class CancelIn(serializers.Serializer[Any]):
+    """Without ``lines`` the whole order is meant."""
+
     reason = StrictText(max_length=200, required=False, allow_blank=True, default="")
+    lines = UnitsIn(many=True, required=False, allow_empty=False, max_length=MAX_LINES)  # type: ignore[call-arg]
+
+    def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return named_once(lines)
+
+
+class ConfirmIn(serializers.Serializer[Any]):
+    """Nothing more is to be said."""
 
 
 class LineOut(serializers.ModelSerializer[OrderLine]):
+    cancelled = serializers.IntegerField()
+
     class Meta:
         model = OrderLine
-        fields = ["sku", "quantity", "unit_price"]
+        fields = ["sku", "quantity", "cancelled", "unit_price"]
 
 
 class ShipmentOut(serializers.ModelSerializer[OrderShipment]):
@@ -124,7 +174,11 @@ class OrderOut(serializers.ModelSerializer[Order]):
             "status",
             "currency",
             "total",
+            "priority",
+            "confirm_by",
+            "confirmed_at",
             "quantity",
+            "cancelled_quantity",
             "reserved_quantity",
             "placed_at",
             "updated_at",

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -22,27 +21,13 @@ from supplychain.events import context
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
-from .lifecycle import CANCELLABLE
-from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, Status, StatusChange
+from .models import CatalogueItem, Channel, Order, OrderLine, Status, StatusChange
 
 
 class ExternalIdTaken(SupplyChainError):
     """Another order with this external_id is there already, and it says something else."""
 
     permanent = True
-
-
-class OrderNotCancellable(SupplyChainError):
-    """The order can no longer be cancelled."""
-
-    permanent = True
-
-
-_HAS_LEFT = [
-    OrderShipment.State.DISPATCHED,
-    OrderShipment.State.FAILED,
-    OrderShipment.State.DELIVERED,
-]
 
 
 @dataclass(frozen=True)
@@ -156,6 +141,8 @@ def _new_order(channel: Channel, body: Mapping[str, Any], correlation_id: str) -
         total=sum((line["unit_price"] * line["quantity"] for line in body["lines"]), Decimal(0)),
         requested_from=body.get("requested_from"),
         requested_until=body.get("requested_until"),
+        priority=body.get("priority", 0),
+        confirm_by=body.get("confirm_by"),
         quantity=sum(line["quantity"] for line in body["lines"]),
         correlation_id=correlation_id,
         placed_at=timezone.now(),
@@ -188,37 +175,10 @@ def _placed(order: Order, body: Mapping[str, Any]) -> Emission:
         requested_from=order.requested_from,
         requested_until=order.requested_until,
         placed_at=order.placed_at,
+        priority=order.priority,
+        confirm_by=order.confirm_by,
     )
     return Emission(event, order, sequence=1, correlation_id=order.correlation_id)
-
-
-@transaction.atomic
-def cancel_order(*, order_id: UUID, reason: str, by: str) -> Order:
-    """Take an order back; again is no error. Raises OrderNotCancellable, Order.DoesNotExist."""
-    order = Order.objects.select_for_update(of=("self",)).select_related("channel").get(pk=order_id)
-    if order.status == Status.CANCELLED:
-        return order
-    if order.status not in CANCELLABLE:
-        raise OrderNotCancellable(
-            f"The order is {order.get_status_display().lower()} and can no longer be cancelled."
-        )
-    if order.shipments.filter(state__in=_HAS_LEFT).exists():
-        raise OrderNotCancellable("A part of the order has left; it can't be cancelled any more.")
-    order.status = Status.CANCELLED
-    sequence = order.advance()
-    order.save(update_fields=["status", "event_sequence", "updated_at"])
-    note = f"{reason} ({by})" if reason else f"by {by}"
-    StatusChange.objects.create(
-        order=order, status=Status.CANCELLED, at=timezone.now(), reason=note[:300]
-    )
-    event = tell.OrderCancelled(
-        order_id=order.pk,
-        channel=order.channel.code,
-        external_id=order.external_id,
-        reason=reason,
-    )
-    emit_all([Emission(event, order, sequence, correlation_id=order.correlation_id)])
-    return order
 
 
 @transaction.atomic

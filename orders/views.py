@@ -14,10 +14,10 @@ from rest_framework.views import APIView
 
 from supplychain.api import RecentFirst
 
-from . import selectors, services
+from . import changing, selectors
 from .intake import MAX_BULK, Result, accept
 from .models import Channel, Order
-from .serializers import CancelIn, OrderDetailOut, OrderIn, OrderOut, OrderQuery
+from .serializers import CancelIn, ConfirmIn, OrderDetailOut, OrderIn, OrderOut, OrderQuery
 
 
 def channel_of(request: Request) -> Channel:
@@ -98,11 +98,31 @@ class OrderCancel(APIView):
     serializer_class = CancelIn
 
     def post(self, request: Request, pk: UUID) -> Response:
-        """Take an order back before anything of it has left; 409 when it is too late."""
+        """Take an order, or some of its units, back before they have left; 409 when it is too
+        late. Units that turn out to have left already are put back into the order."""
         order = get_object_or_404(visible_to(request), pk=pk)
         body = CancelIn(data=request.data)
         body.is_valid(raise_exception=True)
-        reason = body.validated_data["reason"]
-        services.cancel_order(order_id=order.pk, reason=reason, by=request.user.get_username())
-        [changed] = selectors.with_details(Order.objects.filter(pk=order.pk))
-        return Response(OrderDetailOut(changed).data)
+        said = {"reason": body.validated_data["reason"], "by": request.user.get_username()}
+        if lines := body.validated_data.get("lines"):
+            units = {line["sku"]: line["quantity"] for line in lines}
+            changing.cancel_lines(order_id=order.pk, units=units, **said)
+        else:
+            changing.cancel_order(order_id=order.pk, **said)
+        return _shown(order)
+
+
+class OrderConfirm(APIView):
+    serializer_class = ConfirmIn
+
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Confirm an order that was placed with confirm_by, until then; 409 when it is too late."""
+        order = get_object_or_404(visible_to(request), pk=pk)
+        ConfirmIn(data=request.data).is_valid(raise_exception=True)
+        changing.confirm_order(order_id=order.pk, by=request.user.get_username())
+        return _shown(order)
+
+
+def _shown(order: Order) -> Response:
+    [changed] = selectors.with_details(Order.objects.filter(pk=order.pk))
+    return Response(OrderDetailOut(changed).data)

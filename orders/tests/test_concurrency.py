@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from rest_framework.authtoken.models import Token
 
 from conftest import eventually
-from orders import saga, services
+from orders import changing, saga, services
 from orders.models import CatalogueItem, Order, OrderLine, Status
 from orders.serializers import OrderIn
 
@@ -69,7 +69,7 @@ def test_sixteen_different_orders_for_one_external_id_are_one_order(web, live_se
 
 def test_an_order_is_cancelled_once_by_many(channel):
     order = place(channel)
-    cancel = lambda: services.cancel_order(order_id=order.pk, reason="", by="web")  # noqa: E731
+    cancel = lambda: changing.cancel_order(order_id=order.pk, reason="", by="web")  # noqa: E731
     results = at_once(*[cancel] * CONNECTIONS)
     assert {getattr(result, "status", result) for result in results} == {Status.CANCELLED}
     assert names(order.pk) == ["placed", "cancelled"]
@@ -120,16 +120,16 @@ def test_a_cancellation_that_waited_sees_that_the_order_has_left(channel):
     news = [reserved(order, {1: 4}), *drive(order, "planned", "dispatched")]
     result = behind(
         lambda: saga.advance(events=[envelope.open() for envelope in news]),
-        lambda: services.cancel_order(order_id=order.pk, reason="", by="web"),
+        lambda: changing.cancel_order(order_id=order.pk, reason="", by="web"),
     )
-    assert isinstance(result, services.OrderNotCancellable)
+    assert isinstance(result, changing.OrderNotCancellable)
     assert names(order.pk)[-1] == "dispatched"
 
 
 def test_news_that_waited_see_that_the_order_is_cancelled(channel):
     order = place(channel)
     result = behind(
-        lambda: services.cancel_order(order_id=order.pk, reason="", by="web"),
+        lambda: changing.cancel_order(order_id=order.pk, reason="", by="web"),
         lambda: saga.advance(events=[reserved(order, {1: 4}).open()]),
     )
     assert result is None

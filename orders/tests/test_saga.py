@@ -8,7 +8,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orders import saga, services
+from orders import changing, saga
 from orders.lifecycle import TRANSITIONS
 from orders.models import CatalogueItem, Order, OrderLine, OrderShipment, Status, StatusChange
 from supplychain.events.consumers import get_consumer
@@ -272,7 +272,7 @@ def test_a_rejection_tells_why(channel):
 @pytest.mark.parametrize("journey", JOURNEYS)
 def test_news_of_a_cancelled_order_move_it_no_more(channel, journey):
     order = place(channel)
-    services.cancel_order(order_id=order.pk, reason="", by="web")
+    changing.cancel_order(order_id=order.pk, reason="", by="web")
     consume(JOURNEYS[journey][0](order))
     assert history(order) == ["placed", "cancelled"]
     assert_whole(order)
@@ -280,7 +280,7 @@ def test_news_of_a_cancelled_order_move_it_no_more(channel, journey):
 
 def test_what_inventory_tells_is_kept_though_the_order_is_cancelled(channel):
     order = place(channel)
-    services.cancel_order(order_id=order.pk, reason="", by="web")
+    changing.cancel_order(order_id=order.pk, reason="", by="web")
     consume([reserved(order, {1: 4}), *drive(order, "cancelled")])
     assert OrderShipment.objects.get().state == "cancelled"
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from audit.models import StoredEvent
 from audit.selectors import chain_faults, sequence_gaps
-from inventory.models import Backorder, Reservation, StockLevel
+from inventory.models import Allocation, Backorder, Cut, Reservation, StockLevel
 from inventory.selectors import books_off
 from orders.models import Order, Status
-from routing.models import Shipment
+from routing.models import CutAnswer, Shipment
 from supplychain.events.consumers import consumers
 from supplychain.events.models import DeadLetter, InboxEntry, OutboxEvent
 
@@ -25,8 +26,8 @@ SHOWN = 5
 def faults(*, finished: bool = True) -> list[str]:
     """Everything that is off, in words; [] when the books balance.
 
-    ``finished``: also require that every order has come to an end or waits for stock that is
-    really not there.
+    ``finished``: also require that every order has come to an end, or waits for stock that is
+    really not there or for a confirmation that may still come.
     """
     checks: list[Callable[[], Iterator[str]]] = [
         _stock,
@@ -34,6 +35,8 @@ def faults(*, finished: bool = True) -> list[str]:
         _handled_once,
         _history,
         _shipments,
+        _expiries,
+        _cuts,
         _dead_letters,
     ]
     if finished:
@@ -90,7 +93,7 @@ def _history() -> Iterator[str]:
 
 
 def _shipments() -> Iterator[str]:
-    """Inventory and routing agree on every shipment."""
+    """Inventory and routing agree on every shipment that routing was told of."""
     states = {
         Reservation.State.HELD: (Shipment.State.OPEN, Shipment.State.PLANNED),
         Reservation.State.COMMITTED: (Shipment.State.DISPATCHED, Shipment.State.DELIVERED),
@@ -98,7 +101,7 @@ def _shipments() -> Iterator[str]:
         Reservation.State.RETURNED: (Shipment.State.RETURNED,),
     }
     for state, fitting in states.items():
-        mine = Reservation.objects.filter(state=state).values("shipment_id").distinct()
+        mine = _told_of(state).values("shipment_id").distinct()
         theirs = Shipment.objects.filter(Q(pk__in=mine))
         # A shipment that failed once is open again, and its goods are on the truck or back.
         if state == Reservation.State.COMMITTED:
@@ -108,6 +111,43 @@ def _shipments() -> Iterator[str]:
         known = Shipment.objects.filter(pk__in=mine).count()
         if missing := mine.count() - known:
             yield f"{missing} reserved shipments are unknown to routing"
+
+
+def _told_of(state: str) -> QuerySet[Reservation]:
+    """What is, or was when it was let go, only held for an order that is not confirmed, is
+    inventory's own affair. So is a part of a shipment that leaves without it."""
+    rows = Reservation.objects.filter(state=state, expires_at=None)
+    if state == Reservation.State.RELEASED:
+        others = Reservation.objects.filter(shipment_id=OuterRef("shipment_id"))
+        rows = rows.filter(~Exists(others.exclude(state=state)))
+    return rows
+
+
+def _expiries() -> Iterator[str]:
+    """What has expired is an order's that was not confirmed."""
+    lost = Reservation.objects.filter(state=Reservation.State.EXPIRED).values("allocation_id")
+    alive = Order.objects.filter(pk__in=lost, confirmed_at=None)
+    if wrong := alive.exclude(status=Status.CANCELLED).count():
+        yield f"{wrong} orders stand though what was held for them has expired"
+
+
+def _cuts() -> Iterator[str]:
+    """Inventory and routing agree on what was taken out of shipments, and inventory and orders
+    on what is left of the orders."""
+    if asked := Cut.objects.filter(state=Cut.State.ASKED).count():
+        yield f"{asked} parts of shipments were taken back, and routing has not answered"
+    for state, granted in ((Cut.State.DONE, True), (Cut.State.REFUSED, False)):
+        agreed = CutAnswer.objects.filter(granted=granted).values("cut_id")
+        if wrong := Cut.objects.filter(state=state).exclude(pk__in=agreed).count():
+            yield f"{wrong} parts of shipments are {state} in inventory and not in routing"
+    cut = Allocation.objects.filter(state=Allocation.State.OPEN).exclude(taken_back={})
+    wanted = {pk: sum(units.values()) for pk, units in cut.values_list("pk", "wanted")}
+    off = [
+        order for order in Order.objects.filter(pk__in=wanted) if order.wanted != wanted[order.pk]
+    ]
+    yield from (
+        f"{o}: {o.wanted} units are left of it, by inventory {wanted[o.pk]}" for o in off[:SHOWN]
+    )
 
 
 def _dead_letters() -> Iterator[str]:
@@ -121,10 +161,12 @@ def _right_ends() -> Iterator[str]:
         status__in=(Status.BACKORDERED, Status.PARTIALLY_RESERVED),
         pk__in=Backorder.objects.values("allocation_id"),
     )
-    stuck = unfinished.exclude(pk__in=waiting.values("pk"))
+    unconfirmed = unfinished.filter(confirmed_at=None, confirm_by__gt=timezone.now())
+    stuck = unfinished.exclude(Q(pk__in=waiting.values("pk")) | Q(pk__in=unconfirmed.values("pk")))
     for status, count in stuck.order_by().values_list("status").annotate(Count("pk")):
         yield f"{count} orders are still {status}"
     short = Backorder.objects.values_list("product_id", flat=True).distinct()
-    for level in StockLevel.objects.filter(product_id__in=short).select_related("product"):
-        if level.available > 0:
-            yield f"{level}: {level.available} available while an order waits for it"
+    levels = StockLevel.objects.filter(product_id__in=short, warehouse__active=True)
+    for level in levels.select_related("product", "warehouse"):
+        if level.promisable > 0:
+            yield f"{level}: {level.promisable} available while an order waits for it"
