@@ -64,3 +64,17 @@ class ReceiptIn(serializers.Serializer[Any]):
         if any(errors):
             raise serializers.ValidationError(errors)
         return [(line["sku"], line["quantity"]) for line in lines]
+
+
+class ReturnLineIn(serializers.Serializer[Any]):
+    sku = StrictText(max_length=64)
+    quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
+    disposition = serializers.ChoiceField(["restock", "quarantine", "scrap"])
+
+
+class ReturnIn(serializers.Serializer[Any]):
+    """Goods of one shipment; a product may come back in different conditions."""
+
+    shipment_id = serializers.UUIDField()
+    reference = StrictText(max_length=80)
+    lines = ReturnLineIn(many=True, allow_empty=False, max_length=1000)  # type: ignore[call-arg]

@@ -11,9 +11,9 @@ from rest_framework.views import APIView
 
 from supplychain.api import RecentFirst
 
-from . import selectors, services
+from . import returning, selectors, services
 from .models import StockLevel, Warehouse
-from .serializers import ReceiptIn, StockOut, StockQuery, WarehouseOut
+from .serializers import ReceiptIn, ReturnIn, StockOut, StockQuery, WarehouseOut
 
 
 class ByKey(RecentFirst):
@@ -53,3 +53,21 @@ class Receipts(APIView):
             actor=request.user.get_username(),
         )
         return Response({"lines_booked": booked}, status=201 if booked else 200)
+
+
+class Returns(APIView):
+    permission_classes = [IsAdminUser]
+    serializer_class = ReturnIn
+
+    def post(self, request: Request) -> Response:
+        """Book in goods that a customer has sent back: 201; the same reference again: 200. 409
+        when they don't fit what has left."""
+        body = ReturnIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        booked = returning.take_back(
+            shipment_id=body.validated_data["shipment_id"],
+            lines=[returning.ReturnLine(**line) for line in body.validated_data["lines"]],
+            reference=body.validated_data["reference"],
+            actor=request.user.get_username(),
+        )
+        return Response({"booked": booked}, status=201 if booked else 200)

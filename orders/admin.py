@@ -12,7 +12,8 @@ from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, Sta
 
 class Lines(ReadOnlyInline):
     model = OrderLine
-    fields = readonly_fields = ["position", "sku", "quantity", "cancelled", "unit_price"]
+    fields = ["position", "sku", "quantity", "cancelled", "unit_price"]
+    readonly_fields = ["cancelled"]
     show_change_link = False
 
 
