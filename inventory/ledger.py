@@ -48,6 +48,18 @@ class Ledger:
             return
         self._touch(level)
         setattr(level, bucket, getattr(level, bucket) + delta)
+        self._write_line(level, bucket, delta, reason, reference, note, correlation_id)
+
+    def _write_line(
+        self,
+        level: StockLevel,
+        bucket: str,
+        delta: int,
+        reason: str,
+        reference: str,
+        note: str,
+        correlation_id: str,
+    ) -> None:
         self._movements.append(
             StockMovement(
                 level=level,
@@ -60,6 +72,17 @@ class Ledger:
                 correlation_id=correlation_id or self._journey,
             )
         )
+
+    def correct(
+        self, level: StockLevel, bucket: str, *, figure: int, delta: int, note: str
+    ) -> None:
+        """Both said something else: from now on the figure is this, and the ledger so much more.
+
+        The line is written even where the ledger was right (``delta`` 0): it says what was found.
+        """
+        self._touch(level)
+        setattr(level, bucket, figure)
+        self._write_line(level, bucket, delta, Reason.CORRECTION, "", note, "")
 
     def reserve(self, level: StockLevel, units: int) -> None:
         """Hold units; negative: let them go."""

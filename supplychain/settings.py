@@ -237,6 +237,8 @@ INVENTORY_OPTIMISE_SECONDS = _number("INVENTORY_OPTIMISE_SECONDS", 0.25, 0.0, 60
 #: that their stock is let go: a confirmation may be under way.
 EXPIRY_INTERVAL = _number("EXPIRY_INTERVAL", 5.0, 0.1, 3600)
 EXPIRY_GRACE = _number("EXPIRY_GRACE", 30.0, 0.0, 86400)
+#: Seconds between two looks for stock that one warehouse lacks and another can spare.
+TRANSFER_PROPOSAL_INTERVAL = _number("TRANSFER_PROPOSAL_INTERVAL", 3600.0, 1.0, 604_800)
 
 # --- Routing ------------------------------------------------------------------------------
 #: Seconds between two looks for depots that are due for planning.
@@ -274,6 +276,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "inventory.expire_holds",
         "schedule": EXPIRY_INTERVAL,
         "options": {"expires": 2 * EXPIRY_INTERVAL},
+    },
+    "propose transfers": {
+        "task": "inventory.propose_transfers",
+        "schedule": TRANSFER_PROPOSAL_INTERVAL,
+        "options": {"expires": 2 * TRANSFER_PROPOSAL_INTERVAL},
     },
     "plan due depots": {
         "task": "routing.plan_due_depots",

@@ -56,6 +56,13 @@ class ReceiptLine(models.Model):
             models.UniqueConstraint(fields=["receipt", "product"], name="receipt_line_once"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="receipt_line_has_units"),
         ]
+        indexes = [
+            models.Index(
+                fields=["product"],
+                name="receipt_line_due",
+                condition=Q(received__lt=F("quantity")),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.quantity} × {self.product} ({self.received} received)"

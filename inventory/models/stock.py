@@ -113,7 +113,10 @@ class StockMovement(models.Model):
                 condition=~Q(reference=""),
                 name="movement_once_per_reference",
             ),
-            models.CheckConstraint(condition=~Q(delta=0), name="movement_moves"),
+            # A correction of the level alone moves nothing and is logged nevertheless.
+            models.CheckConstraint(
+                condition=~Q(delta=0) | Q(reason="correction"), name="movement_moves"
+            ),
         ]
         indexes = [
             models.Index(fields=["level", "-id"], name="movement_newest"),
