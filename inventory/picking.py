@@ -49,6 +49,14 @@ class PickDiary:
             diary._count(locks.picking(limited))
         return diary
 
+    @classmethod
+    def look(cls, warehouses: Iterable[Warehouse]) -> PickDiary:
+        """Without a lock, for those who only ask."""
+        now = timezone.now()
+        diary = cls(first={row.pk: pick_day(row, now) for row in warehouses})
+        diary._count(warehouses)
+        return diary
+
     def _count(self, limited: Iterable[Warehouse]) -> None:
         self.limits = {row.pk: row.daily_picks for row in limited if row.daily_picks is not None}
         if not self.limits:

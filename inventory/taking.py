@@ -3,7 +3,8 @@ stock level, and level and reservations are written together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -36,14 +37,7 @@ class Stock:
         """Of locked products."""
         rows = locks.levels_of(products)
         levels = {(row.warehouse_id, row.product.sku): row for row in rows}
-        warehouses = {r.warehouse_id: r.warehouse for r in rows if r.warehouse.active}
-        units: dict[int, dict[str, int]] = {pk: {} for pk in warehouses}
-        for (site, sku), level in levels.items():
-            if site in units:
-                units[site][sku] = level.promisable
-        sites = [_site(warehouse) for warehouse in warehouses.values()]
-        shelves = Shelves(sites, units, PickDiary.lock(warehouses.values()))
-        return cls(levels, shelves, Rules.read())
+        return cls(levels, shelves_of(rows, PickDiary.lock), Rules.read())
 
     def serve(
         self, orders: Sequence[tuple[Allocation, Mapping[str, int]]], *, optimise: bool = False
@@ -99,6 +93,20 @@ class Stock:
         self.ledger.write()
         Reservation.objects.bulk_create(self.reservations, batch_size=1000)
         return emissions
+
+
+def shelves_of(
+    levels: Iterable[StockLevel], diary: Callable[[Collection[Warehouse]], PickDiary]
+) -> Shelves:
+    """What may be promised of these, from warehouses that are active."""
+    units: dict[int, dict[str, int]] = defaultdict(dict)
+    warehouses: dict[int, Warehouse] = {}
+    for level in levels:
+        if level.warehouse.active:
+            warehouses[level.warehouse_id] = level.warehouse
+            units[level.warehouse_id][level.product.sku] = level.promisable
+    sites = [_site(warehouse) for warehouse in warehouses.values()]
+    return Shelves(sites, units, diary(warehouses.values()))
 
 
 def _site(warehouse: Warehouse) -> Site:
