@@ -27,7 +27,7 @@ from .models import Allocation, Product, StockLevel, Warehouse
 Paper = TypeVar("Paper", bound=Model)
 
 
-def paper(kind: type[Paper], **which: UUID | str) -> Paper | None:
+def paper(kind: type[Paper], **which: UUID | str | int) -> Paper | None:
     """The piece of paperwork that this is the key of; before anything else."""
     rows = kind._default_manager.select_for_update(of=("self",), no_key=True)
     return rows.filter(**which).order_by("pk").first()
