@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from supplychain.native.servers import FOLDER_VARIABLE
-from supplychain.operations.bench import latency, memory, relaying, throughput
+from supplychain.operations.bench import latency, memory, relaying, reserving, throughput
 from supplychain.operations.bench.figures import Figure, Tick, show, write
 
 #: Name → the function and how many parts it reports.
@@ -25,6 +25,7 @@ BENCHES: dict[str, tuple[Callable[[Path, Tick], list[Figure]], int]] = {
     "relay": (relaying.measure, relaying.PARTS),
     "latency": (latency.measure, latency.PARTS),
     "throughput": (throughput.measure, throughput.PARTS),
+    "reserving": (reserving.measure, reserving.PARTS),
     "memory": (memory.measure, memory.PARTS),
 }
 
