@@ -7,14 +7,18 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
 from django.utils import timezone
 
 from .models import Depot, Route, Shipment
+from .problem import Depot as PlanDepot
 from .problem import Place, Problem
 from .problem import Stop as PlanStop
 from .problem import Vehicle as PlanVehicle
+from .road import provider
 from .services import S
+from .travel import travel
 
 #: What does not fit into one day's tours goes into the next, this many days ahead.
 HORIZON_DAYS = 14
@@ -22,6 +26,8 @@ HORIZON_DAYS = 14
 RUN_SHIPMENTS = 5000
 #: A tour needs at least this much of its shift left to be planned for today.
 MIN_SHIFT = timedelta(hours=2)
+#: What a tour, a kilometre and an hour cost, in proportion to each other.
+TOUR_COST, KM_COST, HOUR_COST = 15.0, 0.4, 25.0
 
 
 def open_shipments(depot: Depot) -> list[Shipment]:
@@ -51,8 +57,11 @@ def problem_of(depot: Depot, start: datetime, shipments: Sequence[Shipment]) -> 
     end = max((v.end_s for v in vehicles), default=0)
     stops = (_stop(shipment, start, now) for shipment in shipments)
     # A window that opens after this day's last tour belongs to a later day.
-    due = [stop for stop in stops if not (stop.window and stop.window[0] > end)]
-    return Problem(place_of(depot), vehicles, tuple(due))
+    due = [stop for stop in stops if not (stop.windows and stop.windows[0][0] > end)]
+    places = [place_of(depot), *(stop.place for stop in due)]
+    roads = provider(settings.TRAVEL_URL, settings.TRAVEL_TIMEOUT)
+    start_here = (PlanDepot(depot.code, place_of(depot)),)
+    return Problem(start_here, vehicles, tuple(due), travel(places, roads))
 
 
 def place_of(of: Depot | Shipment) -> Place:
@@ -76,6 +85,9 @@ def _free_vehicles(depot: Depot, start: datetime, now: datetime) -> Iterator[Pla
             capacity_m3=vehicle.capacity_m3,
             start_s=_seconds_up(start, opens),
             end_s=_seconds_down(start, closes),
+            fixed_cost=TOUR_COST,
+            cost_per_km=KM_COST,
+            cost_per_hour=HOUR_COST,
         )
 
 
@@ -98,7 +110,7 @@ def _stop(shipment: Shipment, start: datetime, now: datetime) -> PlanStop:
         place=place_of(shipment),
         load_kg=shipment.weight_kg,
         load_m3=shipment.volume_m3,
-        window=_window(shipment, start, now),
+        windows=(window,) if (window := _window(shipment, start, now)) else (),
     )
 
 

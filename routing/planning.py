@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds of search in one run, whatever the settings say: far below Celery's time limits.
 LONGEST_SEARCH = 45.0
+#: Seconds after which a search for one day finds little more: a base, and more with each stop.
+SEARCH_BASE, SEARCH_PER_STOP = 0.2, 0.02
 #: Seconds in which one tick may begin runs; depots that are still due wait for the next tick.
 TICK_SECONDS = 30.0
 #: A run that has not been heard of for so long counts as dead, and another may start.
@@ -147,7 +149,8 @@ def _search_left(run: PlanRun) -> float:
 
 def _solve(run: PlanRun, problem: Problem) -> Plan:
     began = time.monotonic()
-    plan = solve(problem, seconds=_search_left(run))
+    enough = SEARCH_BASE + SEARCH_PER_STOP * len(problem.stops)
+    plan = solve(problem, seconds=min(enough, _search_left(run)))
     run.solver_seconds += time.monotonic() - began
     if faults := violations(problem, plan):
         raise InvalidPlan(f"{len(faults)} faults: {'; '.join(faults[:3])}")

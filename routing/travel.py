@@ -4,11 +4,12 @@ distance (streets, then highways)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .problem import Place
+from .problem import NO_WAY, Matrix, Place, Stop, Travel
 
 EARTH_M = 6_371_000.0
 #: Road distance over great-circle distance; about 1.3 for road networks (Ballou, Rahardja and
@@ -18,25 +19,79 @@ CIRCUITY = 1.3
 CITY_KMH, ROAD_KMH = 28.0, 75.0
 #: A leg of this many metres is driven half-way between the two speeds.
 HALF_WAY_M = 25_000.0
+#: Rows computed at once, so that memory stays small beside the matrices themselves.
+ROWS = 512
 
-Matrix = NDArray[np.int64]
+
+class Provider(Protocol):
+    """Knows how far it is."""
+
+    def table(self, starts: Sequence[Place], ends: Sequence[Place]) -> tuple[Matrix, Matrix]:
+        """(metres, seconds) from each start, a row, to each end; NO_WAY where there is none."""
+
+
+class Estimate:
+    """The provider that needs nobody else."""
+
+    def table(self, starts: Sequence[Place], ends: Sequence[Place]) -> tuple[Matrix, Matrix]:
+        to = _radians(ends)
+        metres = np.empty((len(starts), len(ends)), dtype=np.int32)
+        seconds = np.empty_like(metres)
+        for row in range(0, len(starts), ROWS):
+            part = slice(row, row + ROWS)
+            metres[part], seconds[part] = _estimated(_radians(starts[part]), to)
+        return metres, seconds
+
+
+def _radians(places: Sequence[Place]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Latitudes and longitudes; NaN for what is not on Earth."""
+    rows = [(p.latitude, p.longitude) if p.on_earth else (np.nan, np.nan) for p in places]
+    both = np.radians(np.array(rows, dtype=float).reshape(-1, 2))
+    return both[:, 0], both[:, 1]
+
+
+def _estimated(
+    starts: tuple[NDArray[np.float64], NDArray[np.float64]],
+    ends: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[Matrix, Matrix]:
+    """Haversines: exact for neighbours and antipodes alike."""
+    half_lat = np.sin((starts[0][:, None] - ends[0][None, :]) / 2) ** 2
+    half_lon = np.sin((starts[1][:, None] - ends[1][None, :]) / 2) ** 2
+    a = half_lat + np.cos(starts[0])[:, None] * np.cos(ends[0])[None, :] * half_lon
+    metres = 2 * EARTH_M * np.arcsin(np.sqrt(np.clip(a, 0, 1))) * CIRCUITY
+    kmh = CITY_KMH + (ROAD_KMH - CITY_KMH) * metres / (metres + HALF_WAY_M)
+    seconds = np.ceil(metres / (kmh / 3.6))
+    return whole(metres.round()), whole(seconds)
+
+
+def whole(numbers: NDArray[np.float64]) -> Matrix:
+    """NO_WAY for what is not a number."""
+    return np.nan_to_num(np.minimum(numbers, NO_WAY), nan=NO_WAY).astype(np.int32)
 
 
 def matrices(places: Sequence[Place]) -> tuple[Matrix, Matrix]:
-    """(metres, seconds) between all places, row = from; both n × n, int64."""
-    lat = np.radians([place.latitude for place in places])
-    lon = np.radians([place.longitude for place in places])
-    half_lat = np.sin((lat[:, None] - lat[None, :]) / 2) ** 2
-    half_lon = np.sin((lon[:, None] - lon[None, :]) / 2) ** 2
-    a = half_lat + np.cos(lat)[:, None] * np.cos(lat)[None, :] * half_lon
-    metres = 2 * EARTH_M * np.arcsin(np.sqrt(np.clip(a, 0, 1))) * CIRCUITY
-    kmh = CITY_KMH + (ROAD_KMH - CITY_KMH) * metres / (metres + HALF_WAY_M)
-    seconds = metres / (kmh / 3.6)
-    return metres.round().astype(np.int64), np.ceil(seconds).astype(np.int64)
+    """(metres, seconds) between all places as estimated, row = from."""
+    return Estimate().table(places, places)
+
+
+def travel(places: Sequence[Place], provider: Provider | None = None) -> Travel:
+    """Between all of a problem's depots and stops, in this order."""
+    return Travel(*(provider or Estimate()).table(places, places))
+
+
+def extended(known: Travel, places: Sequence[Place], stop: Stop, provider: Provider) -> Travel:
+    """What was known between ``places``, and the ways to and from one more stop, the last."""
+    out, back = provider.table(places, [stop.place]), provider.table([stop.place], places)
+    return Travel(
+        *(
+            np.block([[matrix, to], [fro, np.zeros((1, 1), dtype=np.int32)]])
+            for matrix, to, fro in zip((known.metres, known.seconds), out, back, strict=True)
+        )
+    )
 
 
 def tour_m(places: Sequence[Place]) -> int:
-    """Metres of a round trip through the places in this order, back to the first."""
+    """Metres, as estimated, of a round trip through the places in this order, back to the first."""
     metres, _ = matrices(places)
     order = np.arange(len(places))
     return int(metres[order, np.roll(order, -1)].sum())

@@ -59,6 +59,8 @@ def read(environment, *names, folder=ROOT):
         ("PLANNING_QUIET", "inf", "from 0.0 to 3600"),
         ("PLANNING_PATIENCE", "5 minutes", "a number"),
         ("PLANNING_SOLVE_SECONDS", "0", "from 0.1 to 600; it is 0.0"),
+        ("TRAVEL_URL", "ftp://maps", "start with http(s)://"),
+        ("TRAVEL_TIMEOUT", "0", "from 0.1 to 300; it is 0.0"),
         ("NOTIFICATION_INTERVAL", "1,5", "a number"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR, not LOUD"),
     ],

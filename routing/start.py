@@ -1,0 +1,54 @@
+"""Promise: there is a plan at once, before any search: the routes one had, as far as they still
+hold, and every other stop where it costs least."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from .insertion import Gaps
+from .problem import LATEST, Key, Plan, Problem, Stop
+from .reasons import NO_ROOM, NO_TIME, NOT_WORTH
+
+Orders = Mapping[Key, Sequence[Stop]]
+
+
+def orders_of(problem: Problem, plan: Plan | None) -> dict[Key, list[Stop]]:
+    """The order of stops by vehicle in a plan made for another, similar problem: what is no
+    longer to be visited is left out, and of a stop that has changed the new values count."""
+    now = {stop.key: stop for stop in problem.stops}
+    orders: dict[Key, list[Stop]] = {}
+    for route in plan.routes if plan else ():
+        if route.vehicle.key in problem.vehicle_of and route.vehicle.key not in orders:
+            keys = [visit.stop.key for visit in route.visits]
+            orders[route.vehicle.key] = [now.pop(key) for key in keys if key in now]
+    return orders
+
+
+def completed(problem: Problem, orders: Orders, *, until: float) -> Plan:
+    """The plan with these orders, and each of the other stops put where it costs least.
+
+    ``until``, of time.monotonic(), bounds the search for places; the stops that are hardest to
+    serve come first.
+    """
+    gaps = Gaps(problem, orders)
+    visited = {stop.key for route in gaps.routes.values() for stop in route.stops}
+    unserved: dict[Key, str] = {}
+    for stop in _hardest_first(stop for stop in problem.stops if stop.key not in visited):
+        offer = gaps.offer(stop) if time.monotonic() < until else None
+        if offer is None:
+            unserved[stop.key] = NO_ROOM if time.monotonic() < until else NO_TIME
+        elif stop.prize is not None and offer.extra_cost >= stop.prize:
+            unserved[stop.key] = NOT_WORTH
+        else:
+            gaps.accept(offer)
+    return Plan(tuple(gaps.routes.values()), unserved)
+
+
+def _hardest_first(stops: Iterable[Stop]) -> list[Stop]:
+    """Priority, then how soon it is too late; of equal ones, the first given."""
+
+    def key(stop: Stop) -> tuple[int, int]:
+        return -stop.weight, max((closes for _, closes in stop.windows), default=LATEST)
+
+    return sorted(stops, key=key)
