@@ -6,12 +6,19 @@ from uuid import UUID, uuid5
 import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from conftest import eventually
 from inventory import selectors, services
 from inventory.models import Backorder, StockLevel, Warehouse
-from orders.events import OrderCancelled, OrderPlaced
-from routing.events import ShipmentCancelled, ShipmentDispatched, ShipmentReturned
+from orders.events import OrderCancelled, OrderConfirmed, OrderLinesCancelled, OrderPlaced
+from routing.events import (
+    ShipmentCancelled,
+    ShipmentCutRefused,
+    ShipmentDispatched,
+    ShipmentReduced,
+    ShipmentReturned,
+)
 from supplychain.events.base import event_class
 from supplychain.events.consumers import consumer_for, get_consumer
 from supplychain.events.context import new_id
@@ -68,7 +75,8 @@ def stocked(**by_sku):
     for code in sorted({code for places in by_sku.values() for code in places}):
         warehouse(code)
         units = {sku: places[code] for sku, places in by_sku.items() if code in places}
-        receive(code, **{sku: count for sku, count in units.items() if count})
+        if some := {sku: count for sku, count in units.items() if count}:
+            receive(code, **some)
     publish()
 
 
@@ -93,7 +101,7 @@ def _sealed(kind, subject, data):
     )
 
 
-def placed(number, minutes=None, lines=None, **units):
+def placed(number, minutes=None, lines=None, priority=0, confirm_by=None, **units):
     """An order for York, e.g. ``placed(1, A=2)``; a later number is a later order."""
     at = NOON + timedelta(minutes=number if minutes is None else minutes)
     place = {"city": "York", "postal_code": "YO1", "country": "GB", "address": "1 Mill Lane"}
@@ -112,13 +120,40 @@ def placed(number, minutes=None, lines=None, **units):
             "currency": "GBP",
             "total": "1.00",
             "placed_at": at,
+            "priority": priority,
+            "confirm_by": confirm_by,
         },
     )
 
 
+#: The time to confirm an order by.
+def in_time():
+    return timezone.now() + timedelta(hours=1)
+
+
+def too_late():
+    return timezone.now() - timedelta(hours=1)
+
+
+def _own(number):
+    return {"order_id": order(number), "channel": "web", "external_id": f"W-{number}"}
+
+
+def confirmed(number):
+    said = {**_own(number), "confirmed_at": NOON}
+    return _sealed(OrderConfirmed, f"order/{order(number)}", said)
+
+
+def taken_back(number, before=0, **units):
+    """Units of an order's lines, of which as many had been taken back ``before``."""
+    lines = [{"sku": s, "quantity": n, "total": n + before} for s, n in units.items()]
+    said = {**_own(number), "lines": lines, "reason": ""}
+    return _sealed(OrderLinesCancelled, f"order/{order(number)}", said)
+
+
 def cancelled(number):
-    own = {"order_id": order(number), "channel": "web", "external_id": f"W-{number}"}
-    return _sealed(OrderCancelled, f"order/{order(number)}", {**own, "reason": "changed my mind"})
+    said = {**_own(number), "reason": "changed my mind"}
+    return _sealed(OrderCancelled, f"order/{order(number)}", said)
 
 
 def _shipment(kind, shipment_id, number, **data):
@@ -136,6 +171,16 @@ def dispatched(shipment_id, number):
 
 def returned(shipment_id, number):
     return _shipment(ShipmentReturned, shipment_id, number, depot="york")
+
+
+def granted(request, number):
+    """Routing's answer to a ShipmentCutRequested."""
+    return _shipment(ShipmentReduced, request.shipment_id, number, cut_id=request.cut_id)
+
+
+def refused(request, number, reason="The shipment is dispatched."):
+    said = {"cut_id": request.cut_id, "reason": reason}
+    return _shipment(ShipmentCutRefused, request.shipment_id, number, **said)
 
 
 # --- what inventory's worker and the relay do ---------------------------------------------
