@@ -49,7 +49,12 @@ def reserve_orders(*, placed: Sequence[OrderPlaced]) -> None:
             orders.append((allocation, event))
     emissions += promise(stock, orders, products)
     emissions += stock.save()
-    emit_all(emissions)
+    emit_all(by_type(emissions))
+
+
+def by_type(emissions: Iterable[Emission]) -> list[Emission]:
+    """Those of one type together, which the outbox writes in one go."""
+    return sorted(emissions, key=lambda emission: emission.event.event_type)
 
 
 def stock_for_new(products: Iterable[Product]) -> Stock:

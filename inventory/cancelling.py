@@ -22,7 +22,7 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import locks
-from .allocating import allocation_event
+from .allocating import allocation_event, by_type
 from .holding import A, Held, R, UnknownAllocation, measures
 from .ledger import Ledger, Reason
 from .models import Allocation, Backorder, Cut, Reservation, StockLevel
@@ -255,7 +255,7 @@ class _Cutting:
         Reservation.objects.bulk_update(self._shrunk.values(), ["quantity", "state"], 500)
         self._held.ledger.write()
         Cut.objects.bulk_create(self._cuts)
-        emit_all(self._emissions)
+        emit_all(by_type(self._emissions))
 
 
 def _want_less(allocation: Allocation, sku: str, units: int) -> None:
@@ -391,7 +391,7 @@ class _Answers:
         Allocation.objects.bulk_update(touched, ["wanted", "kept"], 500)
         Reservation.objects.bulk_update(self._rows, ["quantity", "state"], 500)
         self._ledger.write()
-        emit_all(self._emissions)
+        emit_all(by_type(self._emissions))
 
 
 def _outstanding(order_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:

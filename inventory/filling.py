@@ -18,7 +18,7 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import locks
-from .allocating import allocation_event, awaited
+from .allocating import allocation_event, awaited, by_type
 from .models import Allocation, Backorder, StockLevel
 from .rules import DESTINATION, Rules
 from .taking import Stock
@@ -49,7 +49,7 @@ def fill_backorders(*, skus: Iterable[str], brought_by: Sequence[tell.StockEvent
         )
     emissions += stock.save()
     line.save()
-    emit_all(emissions)
+    emit_all(by_type(emissions))
 
 
 def _cause(

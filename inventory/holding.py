@@ -24,7 +24,7 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import locks
-from .allocating import promise, stock_for_new, tell_reserved
+from .allocating import by_type, promise, stock_for_new, tell_reserved
 from .ledger import Ledger
 from .models import Allocation, Backorder, Product, Reservation, StockLevel
 from .taking import Stock, quantities
@@ -160,7 +160,7 @@ def confirm_allocations(*, confirmed: Sequence[OrderConfirmed]) -> None:
     if expired:
         emissions += promise(stock, [(row, causes[row.pk]) for row in expired], products)
         emissions += stock.save()
-    emit_all(emissions)
+    emit_all(by_type(emissions))
 
 
 def _line(allocation: Allocation) -> tuple[int, datetime | None, UUID]:

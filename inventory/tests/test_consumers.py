@@ -2,22 +2,35 @@
 
 import pytest
 
-from inventory.events import StockReceived, StockReserved, WarehouseChanged
-from inventory.models import Allocation, Backorder, Reservation, StockLevel, StockMovement
+from inventory.events import (
+    ReservationExpired,
+    ShipmentCutRequested,
+    StockReceived,
+    StockReserved,
+    WarehouseChanged,
+)
+from inventory.holding import expire_holds
+from inventory.models import Allocation, Backorder, Cut, Reservation, StockLevel, StockMovement
 from supplychain.events.consumers import consumers
 from supplychain.events.models import InboxEntry, OutboxEvent
 
 from .conftest import (
     cancelled,
+    confirmed,
     consume,
     dispatched,
+    granted,
+    in_time,
     placed,
     publish,
     receive,
+    refused,
     returned,
     shipment_cancelled,
     stocked,
+    taken_back,
     told,
+    too_late,
     warehouse,
 )
 
@@ -50,19 +63,63 @@ def a_reopening():
     return next(e for e in publish() if e.event_type == WarehouseChanged.event_type)
 
 
+def a_hold(event, until=in_time, **units):
+    """An event of an order that stock is only held for, and a part of it short."""
+    consume(placed(1, A=9, confirm_by=until()))
+    publish()
+    return event(1, **units)
+
+
+def one_that_has_expired():
+    a_hold(placed, too_late, A=1)
+    expire_holds()
+    publish()
+    return confirmed(1)
+
+
+def an_expiry():
+    consume(placed(1, A=9, confirm_by=too_late()), placed(2, A=3))
+    expire_holds()
+    return next(e for e in publish() if e.event_type == ReservationExpired.event_type)
+
+
+def a_part(units=2):
+    consume(placed(1, A=7))
+    publish()
+    return taken_back(1, A=units)
+
+
+def an_answer(answer):
+    consume(a_part(4))  # 2 of them wait, 2 are reserved
+    return answer(told(ShipmentCutRequested)[0], 1)
+
+
 DELIVERIES = {
     "inventory.reserve_stock": lambda: placed(1, A=2),
     "inventory.cancel_allocation": lambda: cancelled(1),
     "inventory.release_stock": lambda: shipment_cancelled(a_shipment(), 1),
     "inventory.commit_stock": lambda: dispatched(a_shipment(), 1),
     "inventory.take_back_stock": lambda: returned(one_that_left(), 1),
+    "inventory.confirm_allocation": lambda: a_hold(confirmed),
+    "inventory.cut_allocation": lambda: a_part(4),
+    "inventory.settle_cuts": lambda: an_answer(granted),
     "inventory.fill_backorders": a_receipt,
     "inventory.fill_from_warehouses": a_reopening,
 }
 
 
+#: Other things that these consumers hear of.
+MORE = {
+    "a cancelled hold": lambda: a_hold(cancelled),
+    "a part of a hold": lambda: a_hold(taken_back, A=5),
+    "a confirmation after the expiry": one_that_has_expired,
+    "an expiry": an_expiry,
+    "a refusal": lambda: an_answer(refused),
+}
+
+
 def everything():
-    models = (Allocation, Backorder, Reservation, StockLevel, StockMovement, OutboxEvent)
+    models = (Allocation, Backorder, Cut, Reservation, StockLevel, StockMovement, OutboxEvent)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -71,15 +128,16 @@ def test_all_of_them_are_tried_here():
 
 
 @pytest.mark.parametrize("forgotten", [False, True], ids=["inbox", "inbox trimmed"])
-@pytest.mark.parametrize("name", DELIVERIES)
+@pytest.mark.parametrize("name", [*DELIVERIES, *MORE])
 def test_delivered_twice_does_nothing_more(name, forgotten):
     stocked(A={"york": 5})
-    event = DELIVERIES[name]()
+    event = {**DELIVERIES, **MORE}[name]()
     before = everything()
     assert consume(event).handled == 1
     after = everything()
     assert after != before
-    assert InboxEntry.objects.filter(consumer=name, event_id=event.event_id).exists()
+    seen = InboxEntry.objects.filter(event_id=event.event_id)
+    assert name in MORE or seen.filter(consumer=name).exists()
     if forgotten:
         InboxEntry.objects.all().delete()
     again = consume(event)

@@ -6,14 +6,19 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from inventory.events import StockReserved
+from inventory.events import ShipmentCutRequested, StockReserved
+from inventory.holding import expire_holds
 from inventory.models import StockLevel
+from inventory.returning import ReturnLine, take_back
 from inventory.services import adjust_stock
 
 from .conftest import (
     cancelled,
+    confirmed,
     consume,
     dispatched,
+    granted,
+    in_time,
     placed,
     product,
     publish,
@@ -21,7 +26,9 @@ from .conftest import (
     returned,
     shipment_cancelled,
     stocked,
+    taken_back,
     told,
+    too_late,
 )
 
 pytestmark = pytest.mark.django_db
@@ -99,3 +106,36 @@ def test_returning_and_filling_keep_the_order_too():
     receive(B=5)
     events = publish()
     assert locks_of(lambda: consume(*events)) == ORDER
+
+
+def held(*numbers, until=in_time):
+    consume(*[placed(n, B=1, A=1, confirm_by=until()) for n in numbers])
+
+
+def test_holding_confirming_and_expiring_keep_the_order_too():
+    stocked(A={"york": 99}, B={"york": 99})
+    held(*range(10, 20))
+    held(*range(20, 40), until=too_late)
+    assert locks_of(lambda: consume(*[cancelled(n) for n in range(10, 15)])) == [
+        "stocklevel",
+        "allocation",  # rows for cancellations that overtake
+        "allocation",
+    ]
+    assert locks_of(lambda: consume(*[confirmed(n) for n in range(15, 20)])) == ["allocation"]
+    assert locks_of(lambda: consume(*[taken_back(n, C=1) for n in range(20, 30)])) == ORDER[1:]
+    assert locks_of(expire_holds) == ORDER[1:]
+    assert locks_of(lambda: consume(*[confirmed(n) for n in range(20, 40)])) == ORDER
+
+
+def test_cutting_and_taking_back_keep_the_order_too():
+    stocked(A={"york": 99}, B={"york": 99})
+    consume(*[placed(n, B=2, A=2) for n in range(2, 6)])
+    assert locks_of(lambda: consume(*[taken_back(n, A=1) for n in (4, 2, 3)])) == ["allocation"]
+    numbers = {placed(n).open().order_id: n for n in range(2, 6)}
+    answers = [granted(cut, numbers[cut.order_id]) for cut in told(ShipmentCutRequested)]
+    assert locks_of(lambda: consume(*answers)) == ORDER[1:]
+    [(shipment, _)] = shipments(5)
+    consume(dispatched(shipment, 5))
+    lines = [ReturnLine("B", 1, "restock"), ReturnLine("A", 1, "scrap")]
+    again = {"shipment_id": shipment, "lines": lines, "reference": "x", "actor": "x"}
+    assert locks_of(lambda: take_back(**again)) == ORDER[1:]
