@@ -9,7 +9,12 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from conftest import eventually
-from inventory.events import AllocationEvent, StockReserved, WarehouseChanged
+from inventory.events import (
+    AllocationEvent,
+    ShipmentCutRequested,
+    StockReserved,
+    WarehouseChanged,
+)
 from orders.events import OrderCancelled
 from routing import planning, services
 from routing.models import Depot, OrderStanding, Route, Shipment, Stop
@@ -83,6 +88,20 @@ def cancelled(number=1):
     return envelope(OrderCancelled, {**own, "reason": "changed my mind"}, sequence=3)
 
 
+def cut(number=1, *, kg=2.0, m3=0.004, empties=False, order_of=None):
+    """A part of a shipment that was taken back; each call makes another one."""
+    said = {
+        "cut_id": str(new_id()),
+        "shipment_id": str(parcel(number)),
+        "order_id": str(order(order_of or number)),
+        "lines": [{"sku": "A", "quantity": 1}],
+        "weight_kg": kg,
+        "volume_m3": m3,
+        "empties": empties,
+    }
+    return envelope(ShipmentCutRequested, said, sequence=2)
+
+
 def warehouse(code="mill", *, sequence=1, **data):
     place = {"name": code.title(), "latitude": 53.96, "longitude": -1.08, "active": True}
     return envelope(WarehouseChanged, {"code": code, **place, **data}, sequence=sequence)
@@ -92,6 +111,7 @@ _HANDLERS = {
     WarehouseChanged: "routing.keep_depots",
     AllocationEvent: "routing.register_shipments",
     OrderCancelled: "routing.cancel_shipments",
+    ShipmentCutRequested: "routing.cut_shipments",
 }
 
 

@@ -14,6 +14,7 @@ from .conftest import (
     blocked_sessions,
     books_balance,
     cancelled,
+    cut,
     data_of,
     hear,
     make_depot,
@@ -202,6 +203,7 @@ def test_each_consumer_bears_every_event_twice(inbox_forgets):
     first = [
         (warehouse(), warehouse("quarry")),
         (reserved(1), reserved(2)),
+        (cut(1), cut(2, empties=True)),
         (cancelled(1), cancelled(3)),
     ]
 
@@ -225,6 +227,7 @@ def test_each_consumer_bears_every_event_twice(inbox_forgets):
 
 def test_every_consumer_of_the_domain_is_tried_here():
     names = {"routing.keep_depots", "routing.register_shipments", "routing.cancel_shipments"}
+    names.add("routing.cut_shipments")
     from supplychain.events.consumers import consumers
 
     assert {c.name for c in consumers() if c.queue == "routing"} == names
