@@ -8,7 +8,8 @@ from rest_framework import serializers
 
 from supplychain.api import StrictInteger, StrictText
 
-from .models import Product, StockLevel, Warehouse
+from .models import Receipt, StockLevel, Warehouse
+from .paperwork_serializers import WarehouseField, WithLines
 from .services import MAX_QUANTITY
 
 
@@ -26,7 +27,10 @@ class StockOut(serializers.ModelSerializer[StockLevel]):
 
     class Meta:
         model = StockLevel
-        fields = ["warehouse", "sku", "on_hand", "reserved", "available"]
+        fields = [
+            *("warehouse", "sku", "on_hand", "reserved", "available", "quarantined", "in_transit"),
+            *("safety_stock", "reorder_point"),
+        ]
 
 
 class WarehouseOut(serializers.ModelSerializer[Warehouse]):
@@ -35,35 +39,23 @@ class WarehouseOut(serializers.ModelSerializer[Warehouse]):
         fields = ["code", "name", "latitude", "longitude", "active"]
 
 
-class ReceiptLineIn(serializers.Serializer[Any]):
-    sku = StrictText(max_length=64)
-    quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
+class ReceiptIn(WithLines):
+    """Goods that have come. ``receipt``: of an announcement with this reference."""
 
-
-class ReceiptIn(serializers.Serializer[Any]):
-    warehouse = StrictText(max_length=40)
+    warehouse = WarehouseField()
     reference = StrictText(max_length=120)
-    lines = ReceiptLineIn(many=True, allow_empty=False, max_length=10_000)  # type: ignore[call-arg]
+    receipt = StrictText(max_length=100, required=False)
 
-    def validate_warehouse(self, code: str) -> Warehouse:
-        warehouse = Warehouse.objects.filter(code=code, active=True).first()
-        if warehouse is None:
-            raise serializers.ValidationError(f"There is no active warehouse {code!r}.")
-        return warehouse
-
-    def validate_lines(self, lines: list[dict[str, Any]]) -> list[tuple[str, int]]:
-        skus = [line["sku"] for line in lines]
-        known = set(Product.objects.filter(sku__in=skus).values_list("sku", flat=True))
-        first: dict[str, int] = {}
-        errors: list[dict[str, Any]] = [{} for _ in lines]
-        for index, sku in enumerate(skus):
-            if sku not in known:
-                errors[index] = {"sku": [f"There is no product {sku!r}."]}
-            elif first.setdefault(sku, index) != index:
-                errors[index] = {"sku": [f"Already in lines[{first[sku]}]."]}
-        if any(errors):
-            raise serializers.ValidationError(errors)
-        return [(line["sku"], line["quantity"]) for line in lines]
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        announced = attrs.pop("receipt", None)
+        if announced is not None:
+            rows = Receipt.objects.filter(warehouse=attrs["warehouse"], reference=announced)
+            attrs["receipt"] = rows.select_related("warehouse").first()
+            if attrs["receipt"] is None:
+                raise serializers.ValidationError(
+                    {"receipt": f"No receipt {announced!r} is announced there."}
+                )
+        return attrs
 
 
 class ReturnLineIn(serializers.Serializer[Any]):

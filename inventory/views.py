@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from supplychain.api import RecentFirst
 
 from . import returning, selectors, services
+from .api_access import StaffView
 from .models import StockLevel, Warehouse
 from .serializers import ReceiptIn, ReturnIn, StockOut, StockQuery, WarehouseOut
 
@@ -38,20 +39,12 @@ class WarehouseList(ListAPIView[Warehouse]):
     queryset = Warehouse.objects.all()
 
 
-class Receipts(APIView):
-    permission_classes = [IsAdminUser]
+class Receipts(StaffView):
     serializer_class = ReceiptIn
 
     def post(self, request: Request) -> Response:
         """Book goods in: 201; the same reference again books nothing: 200."""
-        body = ReceiptIn(data=request.data)
-        body.is_valid(raise_exception=True)
-        booked = services.receive_stock(
-            warehouse=body.validated_data["warehouse"],
-            lines=body.validated_data["lines"],
-            reference=body.validated_data["reference"],
-            actor=request.user.get_username(),
-        )
+        booked = services.receive_stock(**self.body(ReceiptIn), actor=self.actor)
         return Response({"lines_booked": booked}, status=201 if booked else 200)
 
 

@@ -110,7 +110,7 @@ class TooLarge(APIException):
 def answer_error(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler, with its answer brought into our shape."""
     if isinstance(exc, RequestDataTooBig):
-        exc = TooLarge(_too_large())
+        exc = TooLarge(_too_large(settings.API_MAX_BODY))
     if isinstance(exc, SupplyChainError):
         exc = Conflict(str(exc))
     response = exception_handler(exc, context)
@@ -191,19 +191,27 @@ def _sentence(data: Any) -> str:
     return str(data["detail"]) if isinstance(data, dict) and "detail" in data else str(data)
 
 
-def _too_large() -> str:
-    return f"The body is longer than {settings.API_MAX_BODY:,} bytes; send it in parts."
+def _too_large(limit: int) -> str:
+    return f"The body is longer than {limit:,} bytes; send it in parts."
 
 
 class BodyLimitMiddleware:
-    """Answers 413 to a body that is declared too long, before anything of it is read."""
+    """Answers 413 to a body that is declared too long, before anything of it is read.
+
+    A view that takes longer ones, and reads them piece by piece, says so by ``max_body``.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        too_long = length.isdigit() and int(length) > settings.API_MAX_BODY
-        if too_long and _is_api(request):
-            return JsonResponse(_one_error("body", _too_large()), status=413)
         return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Any, options: Any
+    ) -> HttpResponse | None:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        limit = getattr(getattr(view, "cls", None), "max_body", settings.API_MAX_BODY)
+        if length.isdigit() and int(length) > limit and _is_api(request):
+            return JsonResponse(_one_error("body", _too_large(limit)), status=413)
+        return None
