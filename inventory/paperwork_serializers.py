@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from supplychain.api import StrictInteger, StrictText
 
@@ -37,8 +38,9 @@ class WarehouseField(StrictText):
         self._active = active
         super().__init__(max_length=40, **options)
 
-    def to_internal_value(self, data: Any) -> Any:
-        code = super().to_internal_value(data)
+    def run_validation(self, data: Any = empty) -> Any:
+        """The code is valid as a text before it is looked up."""
+        code = super().run_validation(data)
         rows = self.context["warehouses"].filter(code=code)
         warehouse = (rows.filter(active=True) if self._active else rows).first()
         if warehouse is None:
