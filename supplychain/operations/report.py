@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 
-from django.db.models import Count
+from django.db.models import Count, Q, Sum
 from rich.console import Console, Group
 from rich.table import Table
 
 from analytics.selectors import summary
+from audit.models import StoredEvent
+from inventory.events import (
+    BackorderFilled,
+    ReservationExpired,
+    StockReceived,
+    StockReleased,
+    StockReturned,
+)
+from inventory.models import Allocation, Cut, Reservation
 from notifications.models import Notification
 from orders.models import Order
 from routing.models import PlanRun, Route, Stop
 from supplychain.events.models import DeadLetter, InboxEntry
+
+_BROUGHT_BY = {
+    StockReceived.event_type: "a receipt",
+    ReservationExpired.event_type: "an expiry",
+    StockReleased.event_type: "a cancellation",
+    StockReturned.event_type: "a return",
+}
 
 
 def show(console: Console, seconds: float, retries: int) -> None:
@@ -41,7 +57,10 @@ def _run(figures: dict[str, object], seconds: float, retries: int) -> Table:
         "time": f"{seconds:.1f} s",
         "placed → planned": f"p50 {planned['p50']:.2f} s, p99 {planned['p99']:.2f} s",
         "fill rate": f"{figures['fill_rate'] or 0:.1%} of the units at first",
-        "split orders": str(split),
+        "split orders": f"{split} are sent in more than one shipment",
+        "backorders": _filled(),
+        "unconfirmed orders": _unconfirmed(),
+        "taken back": _taken_back(),
         "plans": f"{PlanRun.objects.count()} runs, {Route.objects.count()} routes, "
         f"{Stop.objects.count()} stops",
         "messages": _messages(),
@@ -55,6 +74,41 @@ def _run(figures: dict[str, object], seconds: float, retries: int) -> Table:
 def _messages() -> str:
     states = Counter(Notification.objects.values_list("state", flat=True))
     return ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none"
+
+
+def _filled() -> str:
+    """Orders that waited for stock and got some, by what brought it."""
+    fills = StoredEvent.objects.filter(event_type=BackorderFilled.event_type)
+    causes = fills.filter(causation_id__isnull=False).values("causation_id")
+    brought = StoredEvent.objects.filter(event_id__in=causes)
+    types = dict(brought.values_list("event_id", "event_type"))
+    by: Counter[str] = Counter()
+    for cause in fills.values_list("causation_id", flat=True):
+        if cause in types:
+            by[_BROUGHT_BY.get(types[cause], "a change by staff")] += 1
+        else:
+            by["several of these at once"] += 1
+    parts = ", ".join(f"{count:,} by {what}" for what, count in by.most_common())
+    return f"filled {by.total():,} times: {parts}" if by else "none was filled"
+
+
+def _unconfirmed() -> str:
+    held = Order.objects.filter(confirm_by__isnull=False)
+    confirmed = held.filter(confirmed_at__isnull=False).count()
+    expired = Allocation.objects.filter(reservations__state=Reservation.State.EXPIRED).distinct()
+    return (
+        f"stock was held for {held.count():,}: {confirmed:,} were confirmed, "
+        f"{expired.count():,} expired and let it go"
+    )
+
+
+def _taken_back() -> str:
+    units = Order.objects.aggregate(
+        units=Sum("cancelled_quantity", default=0),
+        orders=Count("pk", filter=Q(cancelled_quantity__gt=0)),
+    )
+    cut = Cut.objects.filter(state=Cut.State.DONE).values("shipment_id").distinct().count()
+    return f"{units['units']:,} units of {units['orders']:,} orders, out of {cut:,} shipments"
 
 
 def _shipments_per_order() -> list[int]:

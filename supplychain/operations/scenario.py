@@ -1,5 +1,6 @@
 """The demo's world: real places, and warehouses, products, stock and orders from a seeded
-generator, made so that some orders split, some wait for stock and some are taken back."""
+generator, made so that some orders split, some wait for stock or for their confirmation, and
+some are taken back, all or in part."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,11 @@ class Scenario:
     late_stock: dict[str, dict[str, int]] = field(default_factory=dict)
     orders: list[dict[str, Any]] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
+    #: Placed with a time to confirm them by; the forgotten never are.
+    confirmed: set[str] = field(default_factory=set)
+    forgotten: set[str] = field(default_factory=set)
+    #: {external id: {SKU: units}}
+    taken_back: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def build(orders: int = ORDERS, seed: int = SEED) -> Scenario:
@@ -61,7 +68,23 @@ def build(orders: int = ORDERS, seed: int = SEED) -> Scenario:
     ids = [order["external_id"] for order in world.orders]
     world.cancelled = set(chance.sample(ids, k=max(1, orders // 40)))
     _stock_up(chance, world)
+    _change_minds(random.Random(seed + 1), world)  # noqa: S311 - likewise
     return world
+
+
+def _change_minds(chance: random.Random, world: Scenario) -> None:
+    """Of the orders that are not cancelled some are urgent, some wait for a payment that comes
+    or doesn't come, and some lose a unit."""
+    rest = [order for order in world.orders if order["external_id"] not in world.cancelled]
+    chance.shuffle(rest)
+    for order in rest[::10]:
+        order["priority"] = chance.randint(1, 9)
+    some = len(world.orders) // 40
+    ids = [order["external_id"] for order in rest]
+    world.confirmed, world.forgotten = set(ids[:some]), set(ids[some : 2 * some])
+    larger = (o for o in rest[2 * some :] if sum(line["quantity"] for line in o["lines"]) > 1)
+    for order in islice(larger, 2 * some):
+        world.taken_back[order["external_id"]] = {order["lines"][0]["sku"]: 1}
 
 
 def _product(chance: random.Random, number: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 from wsgiref.simple_server import WSGIRequestHandler
@@ -22,6 +23,7 @@ from django.core.servers.basehttp import ThreadedWSGIServer
 from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 from rest_framework.authtoken.models import Token
 from rich.console import Console
@@ -43,6 +45,8 @@ LOG = FOLDER / "demo.log"
 STAGE = 300.0
 #: Of each hundred stops that many fail at the first try, and of the second tries as well.
 FAILING = 3
+#: How long orders may go unconfirmed: those that will be confirmed, and those that won't.
+PATIENT, IMPATIENT = timedelta(hours=1), timedelta(seconds=3)
 
 
 class _Quiet(WSGIRequestHandler):
@@ -69,6 +73,7 @@ class Command(BaseCommand):
         self.console = Console()
         held = self._alone()
         _log_to(LOG)
+        settings.EXPIRY_GRACE = 1.0  # nobody here is late
         self._fresh_database()
         server = _serve(options["port"])
         address = f"http://127.0.0.1:{server.server_port}"
@@ -170,7 +175,10 @@ class _Journey:
         with self._progress:
             self._set_up()
             self._place()
+            self._confirm_some()
             self._cancel_some()
+            self._take_some_back()
+            self._expire()
             self._deliver("Shipments planned", failing=FAILING)
             self._receive()
             self._deliver("Backordered shipments planned", failing=0)
@@ -193,21 +201,51 @@ class _Journey:
         task = self._progress.add_task("Orders accepted by the API", total=len(self._world.orders))
 
         def post(body: dict[str, Any]) -> tuple[str, str]:
+            body = {**body, **self._confirm_by(body["external_id"])}
             answer = self._call("post", "orders/", token, json=body)
             self._progress.advance(task)
             return body["external_id"], answer["id"]
 
         self._ids = dict(_in_parallel(post, self._world.orders))
-        placed = Order.objects.exclude(status=Status.PLACED)
-        self._watch("Orders allocated", placed.count, len(self._ids))
+        allocated = Order.objects.exclude(status=Status.PLACED, allocation_sequence=0)
+        self._watch("Orders allocated", allocated.count, len(self._ids))
+
+    def _confirm_by(self, external_id: str) -> dict[str, str]:
+        if external_id in self._world.confirmed:
+            return {"confirm_by": (timezone.now() + PATIENT).isoformat()}
+        if external_id in self._world.forgotten:
+            return {"confirm_by": (timezone.now() + IMPATIENT).isoformat()}
+        return {}
+
+    def _confirm_some(self) -> None:
+        token = CreateChannel.channel_token("demo", "Demo shop")
+        for external_id in sorted(self._world.confirmed):
+            self._call("post", f"orders/{self._ids[external_id]}/confirm/", token)
+        sure = Order.objects.filter(confirmed_at__isnull=False).exclude(status=Status.PLACED)
+        self._watch("Held orders confirmed", sure.count, len(self._world.confirmed))
 
     def _cancel_some(self) -> None:
         token = CreateChannel.channel_token("demo", "Demo shop")
         for external_id in sorted(self._world.cancelled):
             path = f"orders/{self._ids[external_id]}/cancel/"
             self._call("post", path, token, json={"reason": "changed my mind"})
-        gone = Order.objects.filter(status=Status.CANCELLED)
+        gone = self._orders(self._world.cancelled).filter(status=Status.CANCELLED)
         self._watch("Orders cancelled", gone.count, len(self._world.cancelled))
+
+    def _take_some_back(self) -> None:
+        token = CreateChannel.channel_token("demo", "Demo shop")
+        for external_id, units in sorted(self._world.taken_back.items()):
+            lines = [{"sku": sku, "quantity": count} for sku, count in units.items()]
+            path = f"orders/{self._ids[external_id]}/cancel/"
+            self._call("post", path, token, json={"reason": "one too many", "lines": lines})
+        self._settle()
+
+    def _expire(self) -> None:
+        gone = self._orders(self._world.forgotten).filter(status=Status.CANCELLED)
+        self._watch("Unconfirmed orders expired", gone.count, len(self._world.forgotten))
+
+    def _orders(self, external_ids: set[str]) -> QuerySet[Order]:
+        return Order.objects.filter(pk__in=[self._ids[name] for name in external_ids])
 
     def _deliver(self, waiting_for: str, failing: int) -> None:
         """Dispatch what is planned and drive it, until nothing is open any more."""
