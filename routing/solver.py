@@ -86,9 +86,10 @@ def _plans(
     until = began + seconds
     if len(problem.stops) == 1 or not searcher.covers(problem) or time.monotonic() >= until:
         return [first]
+    warm = warm_start is not None
     seeds = [seed + number for number in range(_cores())]
     try:
-        found = searcher.search(problem, first, until=until, seeds=seeds)
+        found = searcher.search(problem, first, warm=warm, until=until, seeds=seeds)
     except Exception:
         logger.exception("The search failed; the plan made at once stands.")
         return [first]

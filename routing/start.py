@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from .insertion import Gaps
-from .problem import LATEST, Key, Plan, Problem, Stop
+from .problem import Key, Plan, Problem, Stop
 from .reasons import NO_ROOM, NO_TIME, NOT_WORTH
 
 Orders = Mapping[Key, Sequence[Stop]]
@@ -34,7 +34,8 @@ def completed(problem: Problem, orders: Orders, *, until: float) -> Plan:
     gaps = Gaps(problem, orders)
     visited = {stop.key for route in gaps.routes.values() for stop in route.stops}
     unserved: dict[Key, str] = {}
-    for stop in _hardest_first(stop for stop in problem.stops if stop.key not in visited):
+    todo = [stop for stop in problem.stops if stop.key not in visited]
+    for stop in _hardest_first(problem, todo):
         offer = gaps.offer(stop) if time.monotonic() < until else None
         if offer is None:
             unserved[stop.key] = NO_ROOM if time.monotonic() < until else NO_TIME
@@ -45,10 +46,7 @@ def completed(problem: Problem, orders: Orders, *, until: float) -> Plan:
     return Plan(tuple(gaps.routes.values()), unserved)
 
 
-def _hardest_first(stops: Iterable[Stop]) -> list[Stop]:
-    """Priority, then how soon it is too late; of equal ones, the first given."""
-
-    def key(stop: Stop) -> tuple[int, int]:
-        return -stop.weight, max((closes for _, closes in stop.windows), default=LATEST)
-
-    return sorted(stops, key=key)
+def _hardest_first(problem: Problem, stops: Iterable[Stop]) -> list[Stop]:
+    """Priority, then how far it is from the first depot; of equal ones, the first given."""
+    metres = problem.travel.metres[0]
+    return sorted(stops, key=lambda stop: (-stop.weight, -metres[problem.node_of[stop.key]]))

@@ -11,7 +11,7 @@ from routing.engines.ortools_model import orders_found
 
 def main() -> None:
     problem, start, seconds, seed = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our parent
-    found = orders_found(problem, start, seconds=seconds, seed=seed)
+    found = orders_found(problem, start, seconds=seconds, seed=seed, alone=True)
     pickle.dump(found, sys.stdout.buffer)
 
 

@@ -37,13 +37,19 @@ def covers(problem: Problem) -> bool:
     return bool(problem.vehicles)
 
 
-def search(problem: Problem, start: Plan, *, until: float, seeds: Sequence[int]) -> list[Orders]:
+def search(
+    problem: Problem, start: Plan, *, warm: bool, until: float, seeds: Sequence[int]
+) -> list[Orders]:
     """The best orders of each seed, where it found any that keep all constraints. ``until`` is of
-    time.monotonic(); the search ends a moment after it."""
-    began = {r.vehicle.key: [stop.key for stop in r.stops] for r in start.routes}
+    time.monotonic(); the search ends a moment after it.
+
+    A start that is not warm is left aside: OR-Tools makes itself a better one.
+    """
+    routes = start.routes if warm else ()
+    began = {r.vehicle.key: [stop.key for stop in r.stops] for r in routes}
     left = until - time.monotonic()
     if left < WORTH_A_CHILD:
-        found = [orders_found(problem, began, seconds=left, seed=seeds[0])]
+        found = [orders_found(problem, began, seconds=left, seed=seeds[0], alone=False)]
     else:
         found = _from_children(problem, began, until, seeds)
     stops = {stop.key: stop for stop in problem.stops}
