@@ -1,0 +1,286 @@
+"""Orders that are confirmed or not, and taken back in part, on their way through all domains; at
+the end of each the books of all must balance."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from inventory import holding, returning, services
+from inventory.models import Allocation, Cut, Reservation, StockLevel, Warehouse
+from orders.models import Order
+from orders.services import create_channel
+from routing import driving, planning
+from routing.models import CutAnswer, Depot, Route, Shipment
+from supplychain.events.testing import deliver
+from supplychain.operations import books
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
+]
+PLACE = {"latitude": -23.55, "longitude": -46.65}
+URL = "/api/v1/orders/"
+
+
+@pytest.fixture
+def shop():
+    """A channel's client; 5 A and 5 B in one warehouse."""
+    services.register_products(
+        products=[
+            services.ProductData(sku, f"thing {sku}", Decimal(2), Decimal("0.01"))
+            for sku in ("A", "B")
+        ]
+    )
+    services.register_warehouse(code="mill", name="Mill", **PLACE)
+    receive(A=5, B=5)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {create_channel(code='web')}")
+    return client
+
+
+def receive(reference="opening", **units):
+    services.receive_stock(
+        warehouse=Warehouse.objects.get(),
+        lines=list(units.items()),
+        reference=reference,
+        actor="tests",
+    )
+    deliver()
+
+
+def place(shop, name, *, held=False, **units):
+    body = {
+        "external_id": name,
+        "customer": {"name": "Ana", "email": "ana@example.com"},
+        "ship_to": {
+            "address": "Rua Augusta 1",
+            "city": "São Paulo",
+            "postal_code": "01304-001",
+            "country": "BR",
+            "latitude": -23.56,
+            "longitude": -46.66,
+        },
+        "lines": [{"sku": s, "quantity": n, "unit_price": "1.00"} for s, n in units.items()],
+        "currency": "BRL",
+    }
+    if held:
+        body["confirm_by"] = (timezone.now() + timedelta(hours=1)).isoformat()
+    answer = shop.post(URL, body, format="json")
+    assert answer.status_code == 201, answer.json()
+    deliver()
+    return answer.json()["id"]
+
+
+def status(order):
+    return Order.objects.get(pk=order).status
+
+
+def call(shop, order, action, **body):
+    answer = shop.post(f"{URL}{order}/{action}/", body, format="json")
+    assert answer.status_code == 200, answer.json()
+
+
+def take_back(shop, order, **units):
+    lines = [{"sku": sku, "quantity": count} for sku, count in units.items()]
+    call(shop, order, "cancel", lines=lines)
+
+
+def run_out():
+    """The time of every hold is over."""
+    Allocation.objects.filter(confirm_by__isnull=False).update(
+        confirm_by=timezone.now() - timedelta(hours=1)
+    )
+    holding.expire_holds()
+
+
+def plan():
+    run = planning.plan_depot(depot=Depot.objects.get())
+    assert run is not None and not run.error
+    deliver()
+
+
+def leave():
+    for route in Route.objects.filter(state="planned"):
+        driving.dispatch_route(route_id=route.pk)
+
+
+def arrive():
+    for route in Route.objects.filter(state="dispatched"):
+        driving.complete_route(route_id=route.pk)
+    deliver()
+
+
+def ship():
+    plan()
+    leave()
+    deliver()
+    arrive()
+
+
+def stock(sku="A"):
+    level = StockLevel.objects.get(product__sku=sku)
+    return level.on_hand, level.reserved
+
+
+def test_an_order_that_is_confirmed_is_shipped_and_not_before(shop):
+    order = place(shop, "1", held=True, A=3, B=1)
+    assert (status(order), stock()) == ("placed", (5, 3))
+    assert not Shipment.objects.exists()
+    assert books.faults() == []
+    call(shop, order, "confirm")
+    deliver()
+    assert (status(order), Shipment.objects.get().weight_kg) == ("reserved", 8.0)
+    ship()
+    assert (status(order), stock()) == ("delivered", (2, 0))
+    assert books.faults() == []
+
+
+def test_an_order_that_is_forgotten_leaves_its_stock_to_the_next(shop):
+    forgotten = place(shop, "1", held=True, A=4)
+    waiting = place(shop, "2", A=5)
+    assert status(waiting) == "partially_reserved"
+    run_out()
+    deliver()
+    assert (status(forgotten), status(waiting)) == ("cancelled", "reserved")
+    ship()
+    assert status(waiting) == "delivered"
+    assert books.faults() == []
+
+
+def test_a_confirmation_in_time_is_never_lost(shop):
+    """It is on its way while its order expires; then it stands in line where it stood before."""
+    order = place(shop, "1", held=True, A=4)
+    waiting = place(shop, "2", A=5)
+    call(shop, order, "confirm")
+    run_out()
+    assert stock() == (5, 1)
+    deliver()
+    assert (status(order), status(waiting)) == ("reserved", "partially_reserved")
+    receive("more", A=4)
+    assert status(waiting) == "reserved"
+    ship()
+    assert {status(order), status(waiting)} == {"delivered"}
+    assert books.faults() == []
+
+
+def test_an_unconfirmed_order_is_cancelled_whatever_is_still_under_way(shop):
+    order = place(shop, "1", held=True, A=4)
+    call(shop, order, "confirm")
+    call(shop, order, "cancel")
+    deliver()
+    assert (status(order), stock()) == ("cancelled", (5, 0))
+    other = place(shop, "2", held=True, A=4)
+    call(shop, other, "cancel")
+    deliver()
+    assert (status(other), stock()) == ("cancelled", (5, 0))
+    assert books.faults() == []
+
+
+def test_what_is_taken_back_in_time_does_not_leave(shop):
+    order = place(shop, "1", A=5, B=2)
+    waiting = place(shop, "2", A=2)
+    plan()
+    take_back(shop, order, A=2, B=1)
+    deliver()
+    assert (status(order), status(waiting)) == ("planned", "reserved")
+    assert Shipment.objects.get(order_id=order).weight_kg == 8.0
+    leave()
+    deliver()
+    arrive()
+    ship()
+    assert (status(order), status(waiting)) == ("delivered", "delivered")
+    assert (stock("A"), stock("B")) == ((0, 0), (4, 0))
+    assert books.faults() == []
+
+
+def test_what_has_left_before_routing_heard_of_it_stays_in_the_order(shop):
+    order = place(shop, "1", A=5)
+    plan()
+    take_back(shop, order, A=2)
+    leave()
+    deliver()
+    assert Cut.objects.get().state == "refused"
+    made = Order.objects.get()
+    assert (made.cancelled_quantity, made.status) == (0, "dispatched")
+    note = "2 × A could not be taken back: The shipment is dispatched."
+    assert note in made.history.values_list("reason", flat=True)
+    arrive()
+    assert (status(order), stock()) == ("delivered", (0, 0))
+    assert books.faults() == []
+
+
+def test_a_shipment_of_which_all_is_taken_back_is_cancelled_and_the_order_goes_on(shop):
+    order = place(shop, "1", A=5, B=7)
+    receive("more", B=2)
+    assert (status(order), Shipment.objects.count()) == ("reserved", 2)
+    plan()
+    take_back(shop, order, B=2)
+    deliver()
+    assert sorted(Shipment.objects.values_list("state", flat=True)) == ["cancelled", "planned"]
+    leave()
+    deliver()
+    arrive()
+    assert (status(order), stock("B")) == ("delivered", (2, 0))
+    assert books.faults() == []
+
+
+def test_what_waits_is_taken_back_and_the_rest_completes_the_order(shop):
+    order = place(shop, "1", A=7)
+    ship()
+    assert status(order) == "partially_reserved"
+    take_back(shop, order, A=2)
+    deliver()
+    assert status(order) == "delivered"
+    assert books.faults() == []
+
+
+def test_what_a_customer_sends_back_is_sold_again(shop):
+    order = place(shop, "1", A=5)
+    ship()
+    waiting = place(shop, "2", A=1)
+    shipment = Shipment.objects.get(order_id=order)
+    returning.take_back(
+        shipment_id=shipment.pk,
+        lines=[returning.ReturnLine("A", 1, "restock"), returning.ReturnLine("A", 2, "scrap")],
+        reference="RMA",
+        actor="clerk",
+    )
+    deliver()
+    assert (status(order), status(waiting)) == ("delivered", "reserved")
+    assert books.faults() == ["1 orders are still reserved"]
+    ship()
+    assert books.faults() == []
+
+
+# --- the books find what is off -----------------------------------------------------------
+
+
+def test_the_books_find_an_answer_that_was_lost(shop):
+    order = place(shop, "1", A=5)
+    take_back(shop, order, A=2)
+    deliver()
+    CutAnswer.objects.update(granted=False)
+    assert "1 parts of shipments are done in inventory and not in routing" in books.faults()
+    Cut.objects.update(state="asked")
+    assert any("routing has not answered" in fault for fault in books.faults())
+    Order.objects.update(cancelled_quantity=1)
+    assert any("4 units are left of it, by inventory 3" in fault for fault in books.faults())
+
+
+def test_the_books_find_an_order_that_stands_though_it_expired(shop):
+    order = place(shop, "1", held=True, A=5)
+    run_out()
+    deliver()
+    Order.objects.filter(pk=order).update(status="placed", confirm_by=timezone.now())
+    faults = books.faults()
+    assert "1 orders stand though what was held for them has expired" in faults
+    assert "1 orders are still placed" in faults
+
+
+def test_the_books_find_a_shipment_that_routing_was_not_told_of(shop):
+    place(shop, "1", held=True, A=5)
+    Reservation.objects.update(expires_at=None)
+    assert "1 reserved shipments are unknown to routing" in books.faults()
