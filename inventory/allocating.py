@@ -133,11 +133,7 @@ def _new_allocations(
     Allocation.objects.bulk_create(
         [rows[pk] for pk in sorted(rows)], batch_size=500, ignore_conflicts=True
     )
-    return {
-        pk: row
-        for pk, row in locks.allocations(rows).items()
-        if row.event_sequence == 0 and row.state != Allocation.State.CANCELLED
-    }
+    return {pk: rows[pk] for pk in locks.silent_allocations(rows)}
 
 
 def _allocation(event: OrderPlaced, products: Mapping[str, Product]) -> Allocation:

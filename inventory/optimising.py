@@ -39,25 +39,36 @@ def _serve_equals(shelves: Shelves, demands: Sequence[Demand], seconds: float) -
     """Of one priority."""
     scarce = _scarce(shelves, demands)
     hopeful = _hopeful(shelves, demands, scarce)
-    if seconds <= 0 or len(hopeful) < 2:
+    if seconds <= 0 or not hopeful:
         return [shelves.serve(demand) for demand in demands]
-    first_come = shelves.copy()
+    first_come, better = shelves.copy(), shelves.copy()
     plain = [first_come.serve(demand) for demand in demands]
-    chosen = set(hopeful)
+    chosen = None
     if not all(plain[n].complete for n in hopeful):
-        chosen = _most_complete(shelves, demands, hopeful, scarce, seconds) or chosen
-    if chosen == set(hopeful):
-        shelves.become(first_come)
-        return plain
-    better, outcome = shelves.copy(), dict[int, Served]()
-    for n in sorted(range(len(demands)), key=lambda n: n in hopeful and n not in chosen):
-        outcome[n] = better.serve(demands[n])
-    gain = sum(s.complete for s in outcome.values()) - sum(s.complete for s in plain)
-    if gain <= 0:
-        shelves.become(first_come)
-        return plain
-    logger.info("%d of %d orders more are complete than first come first served.", gain, len(plain))
-    shelves.become(better)
+        chosen = _most_complete(shelves, demands, hopeful, scarce, seconds)
+    if chosen is not None:
+        outcome = _serve_first(better, demands, chosen, scarce)
+        gain = sum(s.complete for s in outcome) - sum(s.complete for s in plain)
+        if gain > 0:
+            logger.info("%d of %d orders more are complete than by their turn.", gain, len(plain))
+            shelves.become(better)
+            return outcome
+    shelves.become(first_come)
+    return plain
+
+
+def _serve_first(
+    shelves: Shelves, demands: Sequence[Demand], chosen: set[int], scarce: set[str]
+) -> list[Served]:
+    """The chosen before all others who want something scarce; of the chosen those first who may
+    have it from fewer warehouses."""
+
+    def turn(n: int) -> tuple[bool, int]:
+        if n in chosen:
+            return False, -len(demands[n].excluded)
+        return not scarce.isdisjoint(demands[n].wanted), 0
+
+    outcome = {n: shelves.serve(demands[n]) for n in sorted(range(len(demands)), key=turn)}
     return [outcome[n] for n in range(len(demands))]
 
 

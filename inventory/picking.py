@@ -77,6 +77,15 @@ class PickDiary:
         """For so many lines on the first day."""
         return site not in self.limits or self._room(site, self.first[site]) >= lines
 
+    def days_until_room(self, site: int, lines: int) -> int:
+        """From the first day to the one on which so many lines (or some of them, where they are
+        more than a day's) can be picked."""
+        if site not in self.limits:
+            return 0
+        at_least = min(lines, self.limits[site])
+        free = (day for day in self._days(site) if self._room(site, day) >= at_least)
+        return (next(free) - self.first[site]).days
+
     def book(self, site: int, lines: int) -> list[date]:
         """A day for each line: the first on which all of them can be picked, or the first ones
         that have room where they are more than are ever picked in a day."""

@@ -13,8 +13,8 @@ from datetime import date
 from .picking import PickDiary
 from .sourcing import Policy, Site, choose, fewest_shipments
 
-#: Added to a warehouse's priority when it can't pick at once.
-_LAST = 10**6
+#: Added to a warehouse's priority for each day before it can pick: more than any priority.
+_DAY = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,7 @@ class Shelves:
         at_once = self._from(free, demand)
         if not at_once[1] or len(free) == len(sites):
             return at_once
-        late = [replace(site, priority=site.priority + _LAST) for site in sites if site not in free]
-        at_last = self._from([*free, *late], demand)
+        at_last = self._from([self._put_off(site, demand) for site in sites], demand)
         return at_once if at_once[1] == at_last[1] else at_last
 
     def _from(
@@ -109,5 +108,13 @@ class Shelves:
         )
 
     def _picks_at_once(self, site: Site, demand: Demand) -> bool:
+        return self.diary.has_room(site.key, self._lines(site, demand))
+
+    def _put_off(self, site: Site, demand: Demand) -> Site:
+        days = self.diary.days_until_room(site.key, self._lines(site, demand))
+        return replace(site, priority=site.priority + days * _DAY)
+
+    def _lines(self, site: Site, demand: Demand) -> int:
+        """Of the order, that it could send."""
         units = self.units[site.key]
-        return self.diary.has_room(site.key, sum(units.get(sku, 0) > 0 for sku in demand.wanted))
+        return sum(units.get(sku, 0) > 0 for sku in demand.wanted)

@@ -3,12 +3,12 @@ stock level, and level and reservations are written together."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
 
+from supplychain import rows
 from supplychain.events.context import new_id
 from supplychain.events.outbox import Emission
 
@@ -26,7 +26,7 @@ from .sourcing import Site
 class Stock:
     """The locked levels of the products at hand, and what is taken from them."""
 
-    levels: dict[tuple[int, str], StockLevel]
+    levels: locks.Levels
     shelves: Shelves
     rules: Rules
     ledger: Ledger = field(default_factory=lambda: Ledger(actor="system"))
@@ -35,9 +35,9 @@ class Stock:
     @classmethod
     def lock(cls, products: Iterable[Product]) -> Stock:
         """Of locked products."""
-        rows = locks.levels_of(products)
-        levels = {(row.warehouse_id, row.product.sku): row for row in rows}
-        return cls(levels, shelves_of(rows, PickDiary.lock), Rules.read())
+        levels = locks.levels_of(products)
+        shelves = _shelves(levels.warehouses.values(), levels.promisable(), PickDiary.lock)
+        return cls(levels, shelves, Rules.read())
 
     def serve(
         self, orders: Sequence[tuple[Allocation, Mapping[str, int]]], *, optimise: bool = False
@@ -72,8 +72,8 @@ class Stock:
             self.reservations.append(
                 Reservation(
                     shipment_id=shipment_id,
-                    allocation=allocation,
-                    level=level,
+                    allocation_id=allocation.pk,
+                    level_id=level.pk,
                     quantity=quantity,
                     pick_on=day,
                     expires_at=allocation.confirm_by,
@@ -91,7 +91,7 @@ class Stock:
         """Write it all; gives what must be told of the levels."""
         emissions = self.ledger.low()
         self.ledger.write()
-        Reservation.objects.bulk_create(self.reservations, batch_size=1000)
+        rows.insert(self.reservations)
         return emissions
 
 
@@ -99,14 +99,25 @@ def shelves_of(
     levels: Iterable[StockLevel], diary: Callable[[Collection[Warehouse]], PickDiary]
 ) -> Shelves:
     """What may be promised of these, from warehouses that are active."""
-    units: dict[int, dict[str, int]] = defaultdict(dict)
+    there: dict[tuple[int, str], int] = {}
     warehouses: dict[int, Warehouse] = {}
     for level in levels:
-        if level.warehouse.active:
-            warehouses[level.warehouse_id] = level.warehouse
-            units[level.warehouse_id][level.product.sku] = level.promisable
-    sites = [_site(warehouse) for warehouse in warehouses.values()]
-    return Shelves(sites, units, diary(warehouses.values()))
+        there[level.warehouse_id, level.product.sku] = level.promisable
+        warehouses[level.warehouse_id] = level.warehouse
+    return _shelves(warehouses.values(), there, diary)
+
+
+def _shelves(
+    warehouses: Iterable[Warehouse],
+    there: Mapping[tuple[int, str], int],
+    diary: Callable[[Collection[Warehouse]], PickDiary],
+) -> Shelves:
+    active = [warehouse for warehouse in warehouses if warehouse.active]
+    units: dict[int, dict[str, int]] = {warehouse.pk: {} for warehouse in active}
+    for (site, sku), promisable in there.items():
+        if site in units:
+            units[site][sku] = promisable
+    return Shelves([_site(warehouse) for warehouse in active], units, diary(active))
 
 
 def _site(warehouse: Warehouse) -> Site:

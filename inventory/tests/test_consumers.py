@@ -78,7 +78,8 @@ def one_that_has_expired():
 
 
 def an_expiry():
-    consume(placed(1, A=9, confirm_by=too_late()), placed(2, A=3))
+    consume(placed(1, A=9, confirm_by=too_late()))
+    consume(placed(2, A=3))
     expire_holds()
     return next(e for e in publish() if e.event_type == ReservationExpired.event_type)
 

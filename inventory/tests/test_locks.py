@@ -33,8 +33,10 @@ from .conftest import (
 
 pytestmark = pytest.mark.django_db
 ORDER = ["product", "stocklevel", "allocation"]
+#: By the key, or by the first column of what is selected, and then that is the key.
 LOCK = re.compile(
     r'FROM "inventory_(\w+)" .* ORDER BY "inventory_\1"."(id|order_id)" ASC FOR NO KEY'
+    r'|^SELECT "inventory_(\w+)"."(id|order_id)" AS .* ORDER BY 1 ASC FOR NO KEY'
 )
 NEW = re.compile(r'INSERT INTO "inventory_(stocklevel|allocation)" .* ON CONFLICT DO NOTHING')
 #: Which column of an insertion makes its order; a value per row in each column's array.
@@ -56,7 +58,7 @@ def locks_of(action):
         if "FOR NO KEY UPDATE" in sql or "FOR UPDATE" in sql:
             lock = LOCK.search(sql)
             assert lock, sql
-            taken.append(lock[1])
+            taken.append(lock[1] or lock[3])
         elif new := NEW.search(sql):
             keys = keys_of(new[1], sql)
             assert len(keys) > 1

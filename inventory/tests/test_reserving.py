@@ -294,8 +294,9 @@ def test_a_warehouse_that_ships_again_serves_those_who_wait():
 def test_stock_in_an_inactive_warehouse_fills_nothing():
     stocked(A={"york": 0})
     warehouse("york")
-    warehouse("leeds", active=False)
+    warehouse("leeds")
     consume(placed(1, A=2))
     receive("leeds", A=2)
+    warehouse("leeds", active=False)
     follow()
     assert waiting() == [(1, "A", 2)]

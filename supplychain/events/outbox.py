@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from supplychain import rows
 from supplychain.errors import SupplyChainError
 
 from . import context, wakeup
@@ -124,7 +125,7 @@ def _seal(emission: Emission, sequence: int) -> Envelope:
 
 def record(sender: type[Event], envelopes: list[Envelope], **_: Any) -> None:
     """Signal receiver: write the outbox rows and see to it that the relay wakes on commit."""
-    OutboxEvent.objects.bulk_create(
+    rows.insert(
         [
             OutboxEvent(
                 event_id=envelope.event_id,
@@ -134,8 +135,7 @@ def record(sender: type[Event], envelopes: list[Envelope], **_: Any) -> None:
                 envelope=envelope.to_json(),
             )
             for envelope in envelopes
-        ],
-        batch_size=500,
+        ]
     )
     transaction.on_commit(wakeup.wake_relay)
 
