@@ -24,8 +24,8 @@ from .models import (
 )
 from .services import MAX_QUANTITY
 
-#: Lines that a request may have.
-MOST_LINES = 10_000
+#: Lines that a request may have; products that a question may ask about.
+MOST_LINES, MOST_ASKED = 10_000, 50
 
 
 # --- parts --------------------------------------------------------------------------------
@@ -345,9 +345,13 @@ class WholeNumber(serializers.IntegerField):
 class AvailabilityQuery(serializers.Serializer[Any]):
     """``sku`` and ``quantity`` come in pairs, as often as there are products; degrees, WGS 84."""
 
-    sku = serializers.ListField(child=serializers.CharField(max_length=64), max_length=50)
+    sku = serializers.ListField(
+        child=serializers.CharField(max_length=64), allow_empty=False, max_length=MOST_ASKED
+    )
     quantity = serializers.ListField(
-        child=WholeNumber(min_value=1, max_value=MAX_QUANTITY), max_length=50
+        child=WholeNumber(min_value=1, max_value=MAX_QUANTITY),
+        allow_empty=False,
+        max_length=MOST_ASKED,
     )
     latitude = serializers.FloatField(min_value=-90, max_value=90)
     longitude = serializers.FloatField(min_value=-180, max_value=180)

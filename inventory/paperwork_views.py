@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, Prefetch, Q, QuerySet
 from rest_framework.generics import ListAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +15,7 @@ from supplychain.api import RecentFirst
 from . import counting, receiving, transferring
 from . import paperwork_serializers as shapes
 from .api_access import StaffView, mine
-from .models import CountLine, CycleCount, Receipt, Transfer
+from .models import CountLine, CycleCount, Receipt, ReceiptLine, Transfer, TransferLine
 
 
 class NewestFirst(RecentFirst):
@@ -42,21 +42,21 @@ class ExpectedReceipts(StaffView, ListAPIView[Receipt]):
     def post(self, request: Request) -> Response:
         """Announce goods: 201; the same again: 200; something else under the reference: 409."""
         row, new = receiving.expect_receipt(**self.body(shapes.ExpectedReceiptIn), actor=self.actor)
-        return Response(shapes.ReceiptDetailOut(row).data, status=201 if new else 200)
+        return Response(_receipt(request, row.pk), status=201 if new else 200)
 
 
 class ExpectedReceipt(StaffView):
     serializer_class = shapes.ReceiptDetailOut
 
     def get(self, request: Request, pk: UUID) -> Response:
-        return Response(shapes.ReceiptDetailOut(_one(_receipts(request), pk)).data)
+        return Response(_receipt(request, pk))
 
     def patch(self, request: Request, pk: UUID) -> Response:
         """Change what is announced; lines replace all lines."""
         _one(_receipts(request), pk)
         change = self.body(shapes.ExpectedReceiptChange)
         receiving.change_receipt(receipt_id=pk, **change, actor=self.actor)
-        return self.get(request, pk)
+        return Response(_receipt(request, pk))
 
 
 class ExpectedReceiptCancel(StaffView):
@@ -64,9 +64,9 @@ class ExpectedReceiptCancel(StaffView):
 
     def post(self, request: Request, pk: UUID) -> Response:
         """The goods won't come; 409 when some have."""
-        row = _one(_receipts(request), pk)
-        row = receiving.cancel_receipt(receipt_id=row.pk, actor=self.actor)
-        return Response(shapes.ReceiptDetailOut(row).data)
+        _one(_receipts(request), pk)
+        receiving.cancel_receipt(receipt_id=pk, actor=self.actor)
+        return Response(_receipt(request, pk))
 
 
 class ExpectedReceiptClose(StaffView):
@@ -74,13 +74,17 @@ class ExpectedReceiptClose(StaffView):
 
     def post(self, request: Request, pk: UUID) -> Response:
         """Wait no longer for what is missing."""
-        row = _one(_receipts(request), pk)
-        row = receiving.close_receipt(receipt_id=row.pk, actor=self.actor)
-        return Response(shapes.ReceiptDetailOut(row).data)
+        _one(_receipts(request), pk)
+        receiving.close_receipt(receipt_id=pk, actor=self.actor)
+        return Response(_receipt(request, pk))
 
 
 def _receipts(request: Request) -> QuerySet[Receipt]:
     return Receipt.objects.filter(warehouse__in=mine(request)).select_related("warehouse")
+
+
+def _receipt(request: Request, pk: UUID) -> Any:
+    return shapes.ReceiptDetailOut(_with_lines(_receipts(request), pk, ReceiptLine)).data
 
 
 # --- transfers ----------------------------------------------------------------------------
@@ -99,22 +103,21 @@ class Transfers(StaffView, ListAPIView[Transfer]):
     def post(self, request: Request) -> Response:
         """Propose to move stock; nothing moves yet."""
         row = transferring.propose_transfer(**self.body(shapes.TransferIn), actor=self.actor)
-        return Response(shapes.TransferDetailOut(row).data, status=201)
+        return Response(_transfer(request, row.pk), status=201)
 
 
 class OneTransfer(StaffView):
     serializer_class = shapes.TransferDetailOut
 
     def get(self, request: Request, pk: UUID) -> Response:
-        row = _one(_transfers(request, "source", "target"), pk)
-        return Response(shapes.TransferDetailOut(row).data)
+        return Response(_transfer(request, pk))
 
     def patch(self, request: Request, pk: UUID) -> Response:
         """Move these lines instead; only while it is proposed."""
         _one(_transfers(request, "source"), pk)
         lines = self.body(shapes.WithLines)["lines"]
         transferring.change_transfer(transfer_id=pk, lines=lines, actor=self.actor)
-        return self.get(request, pk)
+        return Response(_transfer(request, pk))
 
 
 class TransferShip(StaffView):
@@ -122,11 +125,9 @@ class TransferShip(StaffView):
 
     def post(self, request: Request, pk: UUID) -> Response:
         """The goods have left; 409 when fewer are available than are to be moved."""
-        row = _one(_transfers(request, "source"), pk)
-        row = transferring.ship_transfer(
-            transfer_id=row.pk, actor=self.actor, **self.body(shapes.ShipIn)
-        )
-        return Response(shapes.TransferDetailOut(row).data)
+        _one(_transfers(request, "source"), pk)
+        transferring.ship_transfer(transfer_id=pk, actor=self.actor, **self.body(shapes.ShipIn))
+        return Response(_transfer(request, pk))
 
 
 class TransferReceive(StaffView):
@@ -134,11 +135,11 @@ class TransferReceive(StaffView):
 
     def post(self, request: Request, pk: UUID) -> Response:
         """The goods have arrived; what is missing is lost, for a reason that must be given."""
-        row = _one(_transfers(request, "target"), pk)
-        row = transferring.receive_transfer(
-            transfer_id=row.pk, actor=self.actor, **self.body(shapes.ArrivalIn)
+        _one(_transfers(request, "target"), pk)
+        transferring.receive_transfer(
+            transfer_id=pk, actor=self.actor, **self.body(shapes.ArrivalIn)
         )
-        return Response(shapes.TransferDetailOut(row).data)
+        return Response(_transfer(request, pk))
 
 
 class TransferCancel(StaffView):
@@ -146,11 +147,9 @@ class TransferCancel(StaffView):
 
     def post(self, request: Request, pk: UUID) -> Response:
         """It won't happen; what is on the way is back at the source."""
-        row = _one(_transfers(request, "source"), pk)
-        row = transferring.cancel_transfer(
-            transfer_id=row.pk, actor=self.actor, **self.body(shapes.ReasonIn)
-        )
-        return Response(shapes.TransferDetailOut(row).data)
+        _one(_transfers(request, "source"), pk)
+        transferring.cancel_transfer(transfer_id=pk, actor=self.actor, **self.body(shapes.ReasonIn))
+        return Response(_transfer(request, pk))
 
 
 def _transfers(request: Request, *ends: str) -> QuerySet[Transfer]:
@@ -159,6 +158,11 @@ def _transfers(request: Request, *ends: str) -> QuerySet[Transfer]:
     for end in ends:
         theirs |= Q(**{f"{end}__in": mine(request)})
     return Transfer.objects.filter(theirs).select_related("source", "target")
+
+
+def _transfer(request: Request, pk: UUID) -> Any:
+    row = _with_lines(_transfers(request, "source", "target"), pk, TransferLine)
+    return shapes.TransferDetailOut(row).data
 
 
 # --- counts -------------------------------------------------------------------------------
@@ -228,6 +232,12 @@ class CountCancel(StaffView):
 
 def _counts(request: Request) -> QuerySet[CycleCount]:
     return CycleCount.objects.filter(warehouse__in=mine(request)).select_related("warehouse")
+
+
+def _with_lines(rows: QuerySet[Any], pk: UUID, kind: type[ReceiptLine | TransferLine]) -> Any:
+    """With their products, as they were put down."""
+    lines = kind._default_manager.select_related("product").order_by("pk")
+    return _one(rows.prefetch_related(Prefetch("lines", lines)), pk)
 
 
 def _one(rows: QuerySet[Any], pk: UUID) -> Any:

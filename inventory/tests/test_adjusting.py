@@ -264,7 +264,7 @@ def test_verifying_looks_at_every_level_in_spans(monkeypatch):
     monkeypatch.setattr(selectors, "_SPAN", 2)
     stocked(**{f"A{n}": {"york": 5} for n in range(7)})
     StockLevel.objects.filter(product__sku__in=["A1", "A3", "A6"]).update(on_hand=4)
-    seen = []
+    seen: list[int] = []
     found = list(books_off(seen.append))
     assert [line.split()[0] for line in found] == ["A1", "A3", "A6"]
     assert seen == [2, 4, 6, 8]

@@ -228,6 +228,7 @@ def test_of_two_supervisors_at_once_the_second_is_told(deadlocks):
     line = CountLine.objects.get(level__product__sku="A")
     assert all(f"{line.counted_by} counted {line.counted}" in reason for _, reason in refused)
     assert line.counted_by not in {actor for actor, _ in refused}
+    assert line.counted is not None
     assert levels("A") == {"york": (line.counted, 0)}
     assert levels("B") == {"york": (10 - line.counted, 0)}
     assert list(books_off()) == []
