@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 
 ENGINES: dict[str, ModuleType] = {"pyvrp": with_pyvrp, "ortools": with_ortools}
 #: Part of the time that the first plan may take, and the seconds that it may take always.
-FIRST_PART, FIRST_LEAST = 0.3, 0.2
-#: Seconds in which to put stops that a search has left out into its plan, if they fit.
-LAST_SECONDS = 0.5
+FIRST_PART, FIRST_LEAST = 0.3, 0.5
+#: Seconds, after the search, in which to put stops it has left out into its plan, if they fit.
+LAST_SECONDS = 0.25
 
 
 class UnknownEngine(SupplyChainError):
@@ -93,7 +93,7 @@ def _plans(
     except Exception:
         logger.exception("The search failed; the plan made at once stands.")
         return [first]
-    last = until + min(LAST_SECONDS, seconds / 10)
+    last = time.monotonic() + LAST_SECONDS
     return [*(completed(problem, orders, until=last) for orders in found), first]
 
 
