@@ -3,14 +3,14 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv venv-dev servers demo test check bench up manage env format clean
+.PHONY: help venv venv-dev servers demo test check bench bench-routing up manage env format clean
 
 PYTHON := .venv/bin/python
 RUN    := $(PYTHON) -m supplychain.native.run
 
 help:  ## this list
 	@echo "make …"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
 venv:  ## make .venv with what the system runs on
 	@command -v python3 >/dev/null || { echo "python3 is missing. Type: sudo apt-get install python3 python3-venv" >&2; exit 1; }
@@ -40,6 +40,10 @@ check: venv-dev  ## format, lint, types, migrations and event catalogue up to da
 
 bench: servers  ## measure throughput and latency on private servers with fsync on
 	@$(RUN) --durable -- $(PYTHON) manage.py bench $(ARGS)
+
+bench-routing: venv  ## plans against the best known solutions, 40 minutes; FULL=1: every instance
+	@DATABASE_URL=sqlite://:memory: CELERY_BROKER_URL=memory://localhost/ \
+	$(PYTHON) manage.py bench_routing $(if $(FULL),--full) $(ARGS)
 
 up: servers  ## the whole system: servers, web, relay, workers, beat, Flower; ctrl-C ends it
 	@$(PYTHON) -m supplychain.native.up

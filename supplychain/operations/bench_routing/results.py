@@ -1,0 +1,88 @@
+"""Promise: what has been measured is never lost and never mixed: each run is a line of a file as
+soon as it has ended, and counts for as long as the code that it measured is the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .one import Outcome
+from .sample import Task
+
+_ROOT = Path(__file__).resolve().parents[3]
+#: What decides on the figures.
+_MEASURED = ("routing", "supplychain/operations/bench_routing", "requirements.txt")
+
+
+@dataclass(frozen=True)
+class Result:
+    """``memory_mb`` is the peak of the run's process and of all its children together."""
+
+    task: Task
+    outcome: Outcome
+    memory_mb: float
+    revision: str
+    at: str
+
+    def line(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def of(cls, line: str) -> Result:
+        parts = json.loads(line)
+        return cls(
+            **{**parts, "task": Task(**parts["task"]), "outcome": Outcome(**parts["outcome"])}
+        )
+
+
+def revision() -> str:
+    """The last commit that changed what is measured, with a + when it has been changed since."""
+    commit = _git("log", "-1", "--format=%h", "--", *_MEASURED)
+    changed = _git("status", "--porcelain", "--", *_MEASURED)
+    return f"{commit or 'unknown'}{'+' if changed else ''}"
+
+
+def _git(*arguments: str) -> str:
+    """ "" where there is no git, or no repository."""
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            ["git", *arguments],  # noqa: S607
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+class Store:
+    """The file of results."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self, tasks: Iterable[Task], at_revision: str) -> dict[Task, Result]:
+        """The last result of each of these tasks at this revision. A line that was cut off, as by
+        a full disk, is a run that has not ended."""
+        wanted, found = set(tasks), {}
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        for line in lines:
+            try:
+                result = Result.of(line)
+            except (ValueError, TypeError, KeyError):
+                continue
+            if result.task in wanted and result.revision == at_revision:
+                found[result.task] = result
+        return found
+
+    def add(self, result: Result) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(result.line() + "\n")
+
+    def clear(self) -> None:
+        self._path.unlink(missing_ok=True)
