@@ -16,8 +16,8 @@ Tick = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Figure:
-    """``value`` and ``peer_value`` in the unit of ``what``. The goal is for their ratio; where
-    there is no peer it is for the value, and then a ``most``."""
+    """``value`` and ``peer_value`` in the unit of ``what``. The goal is for their ratio, or where
+    there is no peer for the value; at least that, or at ``most``."""
 
     bench: str
     what: str
@@ -35,10 +35,8 @@ class Figure:
     def met(self) -> bool | None:
         if self.goal is None:
             return None
-        if self.most:
-            return self.value <= self.goal
         measured = self.value if self.ratio is None else self.ratio
-        return measured >= self.goal
+        return measured <= self.goal if self.most else measured >= self.goal
 
     @property
     def verdict(self) -> str:

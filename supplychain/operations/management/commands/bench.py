@@ -17,7 +17,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from supplychain.native.servers import FOLDER_VARIABLE
-from supplychain.operations.bench import latency, memory, relaying, reserving, throughput
+from supplychain.operations.bench import (
+    large,
+    latency,
+    memory,
+    relaying,
+    reserving,
+    scarcity,
+    throughput,
+)
 from supplychain.operations.bench.figures import Figure, Tick, show, write
 
 #: Name → the function and how many parts it reports.
@@ -26,6 +34,9 @@ BENCHES: dict[str, tuple[Callable[[Path, Tick], list[Figure]], int]] = {
     "latency": (latency.measure, latency.PARTS),
     "throughput": (throughput.measure, throughput.PARTS),
     "reserving": (reserving.measure, reserving.PARTS),
+    "scarcity": (scarcity.measure, scarcity.PARTS),
+    "availability": (large.availability, large.AVAILABILITY_PARTS),
+    "verification": (large.verification, large.VERIFICATION_PARTS),
     "memory": (memory.measure, memory.PARTS),
 }
 
