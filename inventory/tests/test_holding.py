@@ -61,7 +61,9 @@ class Wire:
 # --- priority -----------------------------------------------------------------------------
 
 
-def test_of_orders_that_come_together_the_highest_priority_is_served_first():
+@pytest.mark.parametrize("seconds", [0.0, 0.25], ids=["in line", "optimised"])
+def test_of_orders_that_come_together_the_highest_priority_is_served_first(settings, seconds):
+    settings.INVENTORY_OPTIMISE_SECONDS = seconds
     stocked(A={"york": 3})
     consume(placed(1, A=3), placed(2, A=3, priority=9), placed(3, A=1, priority=1))
     assert {e.order_id for e in told(StockReserved)} == {order(2)}
@@ -129,9 +131,7 @@ def test_a_confirmed_order_hands_all_that_is_held_over():
     yes = confirmed(1)
     consume(yes)
     [reserved] = told(StockReserved)
-    units = [
-        (s.warehouse, line.sku, line.quantity) for s in reserved.shipments for line in s.lines
-    ]
+    units = [(s.warehouse, line.sku, line.quantity) for s in reserved.shipments for line in s.lines]
     assert sorted(units) == [("leeds", "B", 1), ("york", "A", 1), ("york", "A", 2)]
     assert reserved.outstanding == []
     assert {s.shipment_id for s in reserved.shipments} == set(
