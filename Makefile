@@ -10,7 +10,7 @@ RUN    := $(PYTHON) -m supplychain.native.run
 
 help:  ## this list
 	@echo "make …"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
 
 venv:  ## make .venv with what the system runs on
 	@command -v python3 >/dev/null || { echo "python3 is missing. Type: sudo apt-get install python3 python3-venv" >&2; exit 1; }

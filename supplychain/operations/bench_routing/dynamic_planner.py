@@ -14,6 +14,7 @@ from .dynamic_day import Day, Planner, Request, Route
 from .sample import OURS
 
 GREEDY, LAZY = "greedy", "lazy"
+POLICIES = (OURS, GREEDY, LAZY)
 
 
 class UnknownPolicy(SupplyChainError):
@@ -32,7 +33,7 @@ def planner(
         return _all_of(day, lambda request, epoch: True, seconds, seed)
     if policy == LAZY:
         return _all_of(day, lambda request, epoch: request.must_go(epoch), seconds, seed)
-    raise UnknownPolicy(f"There is no policy {policy}; there are {OURS}, {GREEDY}, {LAZY}.")
+    raise UnknownPolicy(f"There is no policy {policy}; there are {', '.join(POLICIES)}.")
 
 
 def _ours(day: Day, seconds: float, seed: int, tuning: Tuning) -> Planner:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import TypeVar
 
+from . import data
 from .data import Known
 from .results import Result
 from .sample import AUTO, EURO_DYNAMIC, GROUPS, REAL_DAY, Group, Task
@@ -119,18 +120,23 @@ class DynamicRow:
     lazy: float
 
 
-def dynamic_rows(
-    results: Iterable[Result], published: Iterable[Mapping[str, str]]
-) -> list[DynamicRow]:
-    costs = {f"{row['instance']}-seed{row['seed']}": row for row in published}
+def dynamic_rows(results: Iterable[Result]) -> list[DynamicRow]:
+    """Raises NoData."""
     found = []
     for result in results:
         if result.task.group == EURO_DYNAMIC and not result.outcome.faults:
-            row = costs[result.task.instance]
-            names = ("Kleopatra", "baseline_greedy", "baseline_lazy")
-            others = [float(row[name]) for name in names]
-            found.append(DynamicRow(result.task.instance, result.outcome.cost, *others))
+            day = result.task.instance
+            found.append(DynamicRow(day, result.outcome.cost, *published(day).values()))
     return found
+
+
+def published(day: str) -> dict[str, float]:
+    """What others drove on this day of the competition. Raises NoData."""
+    columns = {"winner": "Kleopatra", "greedy": "baseline_greedy", "lazy": "baseline_lazy"}
+    for row in data.rows(data.folder() / "euro" / "results_dynamic.csv"):
+        if f"{row['instance']}-seed{row['seed']}" == day:
+            return {name: float(row[column]) for name, column in columns.items()}
+    raise data.NoData(f"No results are published for {day}.")
 
 
 # --- the goals ----------------------------------------------------------------------------

@@ -80,8 +80,7 @@ class Command(BaseCommand):
 
 def _report(todo: list[Task], results: list[Result]) -> Report:
     rows = table.rows(results, data.best_known())
-    published = data.rows(data.folder() / "euro" / "results_dynamic.csv")
-    days = table.dynamic_rows(results, published)
+    days = table.dynamic_rows(results)
     return Report(rows, days, table.goals(todo, results, rows, days), results)
 
 
