@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from orders.events import OrderEvent
-from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline
+from supplychain.admin_tools import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline
 from supplychain.events.base import event_classes
 
 from . import services
@@ -99,7 +99,7 @@ class EndpointForm(forms.ModelForm):
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(admin.ModelAdmin):
+class WebhookEndpointAdmin(ModelAdmin):
     form = EndpointForm
     list_display = ["channel", "url", "active", "consecutive_failures", "paused_until", "note"]
     list_filter = ["active"]

@@ -4,7 +4,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline, journey_link
+from supplychain.admin_tools import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, journey_link
 
 from . import changing
 from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, StatusChange
@@ -75,7 +75,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Channel)
-class ChannelAdmin(admin.ModelAdmin):
+class ChannelAdmin(ModelAdmin):
     list_display = ["code", "name", "user", "active"]
     list_filter = ["active"]
     search_fields = ["code", "name"]

@@ -6,21 +6,22 @@ from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
-from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline
+from supplychain.admin_tools import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, TabularInline
 
 from . import driving, planning
 from .models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
 
 
-class Vehicles(admin.TabularInline):
+class Vehicles(TabularInline):
     model = Vehicle
+    fk_name = "depot"
     fields = ["name", "capacity_kg", "capacity_m3", "shift_start", "shift_hours", "active"]
     extra = 0
     can_delete = False  # its routes remain: set it inactive
 
 
 @admin.register(Depot)
-class DepotAdmin(admin.ModelAdmin):
+class DepotAdmin(ModelAdmin):
     list_display = ["code", "name", "latitude", "longitude", "active"]
     list_filter = ["active"]
     search_fields = ["code", "name"]

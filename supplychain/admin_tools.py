@@ -11,6 +11,17 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
+from unfold.admin import ModelAdmin, TabularInline
+
+__all__ = [
+    "ModelAdmin",
+    "ReadOnly",
+    "ReadOnlyAdmin",
+    "ReadOnlyInline",
+    "ShallowPaginator",
+    "TabularInline",
+    "journey_link",
+]
 
 #: Pages reach back this many rows; what is older is found by search.
 PAGED = 10_000
@@ -41,11 +52,11 @@ class ReadOnly:
         return False
 
 
-class ReadOnlyAdmin(ReadOnly, admin.ModelAdmin):
+class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     pass
 
 
-class ReadOnlyInline(ReadOnly, admin.TabularInline):
+class ReadOnlyInline(ReadOnly, TabularInline):
     extra = 0
     can_delete = False
     show_change_link = True

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 T = TypeVar("T")
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -80,6 +81,10 @@ if _switch("BEHIND_TLS_PROXY"):
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "unfold.contrib.import_export",
+    "import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -165,6 +170,37 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = EMBEDDED or DEBUG  # then nobody has run collectstatic
 LOGIN_URL = "admin:login"
+
+# --- Admin --------------------------------------------------------------------------------
+UNFOLD = {
+    "SITE_TITLE": "Supply chain",
+    "SITE_HEADER": "Supply chain",
+    "SITE_SYMBOL": "package_2",
+    "SHOW_BACK_BUTTON": True,
+    "DASHBOARD_CALLBACK": "supplychain.home.show",
+    "STYLES": [lambda request: static("supplychain/admin.css")],
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": "supplychain.navigation.sidebar",
+    },
+    "COLORS": {
+        # Teal, of the lightness and strength that the theme's own colour has.
+        "primary": {
+            "50": "oklch(98% .015 190)",
+            "100": "oklch(95% .04 190)",
+            "200": "oklch(90% .08 190)",
+            "300": "oklch(83% .11 190)",
+            "400": "oklch(72% .12 190)",
+            "500": "oklch(60% .11 190)",
+            "600": "oklch(51% .095 190)",
+            "700": "oklch(44% .08 190)",
+            "800": "oklch(38% .065 190)",
+            "900": "oklch(33% .055 190)",
+            "950": "oklch(24% .04 190)",
+        },
+    },
+}
 
 # --- REST API -----------------------------------------------------------------------------
 REST_FRAMEWORK = {

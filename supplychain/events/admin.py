@@ -21,6 +21,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import Truncator
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from supplychain.admin_tools import ReadOnlyAdmin, ShallowPaginator, journey_link
 
@@ -58,7 +59,7 @@ class NoteForm(forms.Form):
     ids = forms.CharField(widget=forms.HiddenInput)
     note = forms.CharField(
         max_length=500,
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="For those who look at it later: the cause, and what was done about it.",
     )
 
