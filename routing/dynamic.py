@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .problem import Key, Plan, Problem, Stop
+from .problem import Key, Plan, Problem, Stop, Visit
 from .schedule import planned_route
 from .solver import solve
 
@@ -49,12 +49,13 @@ def departures_left(problem: Problem, departures: Sequence[int]) -> dict[Key, in
 
 
 def _serves(problem: Problem, stop: Stop, moment: int) -> bool:
-    later = {
-        replace(vehicle, key=None, start_s=max(moment, vehicle.start_s)): vehicle.key
+    """Vehicles that differ only in their names are tried once."""
+    kinds = {
+        replace(vehicle, key=None, start_s=max(moment, vehicle.start_s))
         for vehicle in problem.vehicles
         if moment <= vehicle.end_s
     }
-    return any(planned_route(problem, vehicle, [stop]) for vehicle in later)
+    return any(planned_route(problem, vehicle, [stop]) for vehicle in kinds)
 
 
 def neighbourly(ways: NDArray[Any], near: float = TUNED.near) -> NDArray[np.float64]:
@@ -87,14 +88,20 @@ def leaving_now(
     tuning: Tuning = TUNED,
 ) -> Plan:
     """The routes that leave now, of all that waits; who is left says so with MAY_WAIT, or why
-    nobody can serve it. ``left`` and ``neighbours`` are by stop, see ``prize``."""
+    nobody can serve it. ``left`` and ``neighbours`` are by stop, see ``prize``; they decide what
+    a stop is worth, not the prizes of the problem."""
     prizes = {key: prize(neighbours[key], count, tuning) for key, count in left.items()}
     must_go = {key for key, worth in prizes.items() if worth is None}
     if not must_go:
         return Plan((), {stop.key: MAY_WAIT for stop in problem.stops})
     stops = tuple(replace(stop, prize=prizes[stop.key]) for stop in problem.stops)
     found = solve(replace(problem, stops=stops), seconds=seconds, seed=seed)
-    routes = [r for r in found.routes if not must_go.isdisjoint(s.key for s in r.stops)]
+    given = {stop.key: stop for stop in problem.stops}
+    routes = [
+        replace(route, visits=tuple(Visit(given[v.stop.key], v.arrival_s) for v in route.visits))
+        for route in found.routes
+        if not must_go.isdisjoint(stop.key for stop in route.stops)
+    ]
     gone = {stop.key for route in routes for stop in route.stops}
     waits = {s.key: MAY_WAIT for s in problem.stops if s.key not in gone | must_go}
     lost = {key: why for key, why in found.unserved.items() if key in must_go}

@@ -1,0 +1,127 @@
+"""What leaves now and what may wait."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routing.dynamic import (
+    MAY_WAIT,
+    Tuning,
+    departures_left,
+    leaving_now,
+    neighbourly,
+    prize,
+)
+from routing.validate import violations
+
+from .problems import HOUR, problem, problems, served, stop, van
+
+NOON = (12 * HOUR, 12 * HOUR + 600)
+TWO_VANS = (van(1), van(2))
+
+
+def left_for(urgent, waiting, later=3):
+    return {each.key: 0 for each in urgent} | {each.key: later for each in waiting}
+
+
+def plan(problem, left, neighbours=5.0, **more):
+    ways = {each.key: neighbours for each in problem.stops}
+    return leaving_now(problem, left, ways, seconds=0.4, **more)
+
+
+# --- how long each can wait ---------------------------------------------------------------
+
+
+def test_counts_departures_from_which_a_van_of_its_own_is_in_time():
+    at_noon, any_time = stop(1, windows=(NOON,)), stop(2)
+    given_ = problem(at_noon, any_time, vehicles=TWO_VANS)
+    left = departures_left(given_, [9 * HOUR, 11 * HOUR, 13 * HOUR, 17 * HOUR])
+    assert left == {at_noon.key: 2, any_time.key: 4}
+
+
+def test_nobody_leaves_after_the_shift():
+    far = stop(1, north=1.0)
+    assert departures_left(problem(far), [17 * HOUR, 18 * HOUR, 23 * HOUR]) == {far.key: 0}
+
+
+# --- what it is worth to take one along ---------------------------------------------------
+
+
+def test_a_neighbour_is_near_in_both_directions():
+    ways = np.array([[0, 2, 90, 90], [4, 0, 90, 90], [90, 90, 0, 10], [90, 90, 30, 0]])
+    assert neighbourly(ways, near=0.25).tolist() == [3, 3, 20, 20]
+
+
+def test_ways_to_oneself_are_not_counted_and_the_matrix_stays_as_it_is():
+    ways = np.zeros((2, 2), dtype=np.int32) + 7
+    assert neighbourly(ways).tolist() == [7, 7]
+    assert (ways == 7).all()
+
+
+@pytest.mark.parametrize("left", [0, -1])
+def test_who_must_go_has_no_price(left):
+    assert prize(10.0, left) is None
+
+
+def test_the_longer_it_can_wait_the_less_it_is_worth_to_go_now():
+    worth = [prize(10.0, left, Tuning(worth=2.0, patience=0.25)) for left in (1, 2, 5, 9)]
+    assert worth == [20.0, 15.0, 0.0, 0.0]
+
+
+# --- who leaves ---------------------------------------------------------------------------
+
+
+def test_nobody_leaves_while_all_can_wait():
+    stops = [stop(1), stop(2)]
+    found = plan(problem(*stops), left_for([], stops))
+    assert found.routes == ()
+    assert set(found.unserved.values()) == {MAY_WAIT}
+
+
+def test_one_on_the_way_rides_along_and_one_far_off_waits():
+    urgent, beside, far = stop(1, north=0.2), stop(2, north=0.19), stop(3, north=-0.4)
+    given_ = problem(urgent, beside, far, vehicles=TWO_VANS)
+    found = plan(given_, left_for([urgent], [beside, far]))
+    assert served(found) == {urgent.key, beside.key}
+    assert found.unserved == {far.key: MAY_WAIT}
+    assert violations(given_, found) == []
+
+
+def test_one_that_is_worth_a_detour_but_no_route_of_its_own_waits():
+    """A van alone would pay off by the prize; with nothing urgent aboard it still waits."""
+    urgent = stop(1, north=0.2, windows=((8 * HOUR, 9 * HOUR),))
+    other = stop(2, north=-0.2, windows=((8 * HOUR, 9 * HOUR),))
+    given_ = problem(urgent, other, vehicles=TWO_VANS)
+    found = plan(given_, left_for([urgent], [other]), neighbours=1000.0)
+    assert served(found) == {urgent.key}
+    assert found.unserved == {other.key: MAY_WAIT}
+
+
+def test_an_urgent_one_that_nobody_can_serve_is_told_why():
+    heavy, urgent = stop(1, kg=5000), stop(2)
+    found = plan(problem(heavy, urgent), left_for([heavy, urgent], []))
+    assert served(found) == {urgent.key}
+    assert "more than any vehicle carries" in found.unserved[heavy.key]
+
+
+def test_no_vehicle_says_so_for_the_urgent_and_lets_the_others_wait():
+    urgent, other = stop(1), stop(2)
+    found = plan(problem(urgent, other, vehicles=()), left_for([urgent], [other]))
+    assert found.unserved == {urgent.key: "no vehicle is free", other.key: MAY_WAIT}
+
+
+@settings(max_examples=15)
+@given(problems(most=8), st.data())
+def test_any_plan_is_valid_and_no_route_leaves_without_need(given_, data):
+    given_ = replace(given_, stops=tuple(replace(s, prize=None) for s in given_.stops))
+    left = {s.key: data.draw(st.integers(0, 3)) for s in given_.stops}
+    found = leaving_now(given_, left, dict.fromkeys(left, 2.0), seconds=0.2)
+    assert violations(given_, found) == []
+    for route in found.routes:
+        assert any(left[each.key] == 0 for each in route.stops)
+    assert all(left[key] for key, why in found.unserved.items() if why == MAY_WAIT)
