@@ -141,7 +141,7 @@ def limit(code="york", picks=4, **rules):
 def picks():
     """{warehouse: lines of each day, from the first}"""
     rows = Reservation.objects.filter(state__in=["held", "committed"]).order_by("pick_on")
-    found = {}
+    found: dict[str, list[int]] = {}
     for code, _, count in (
         rows.values("level__warehouse", "pick_on")
         .annotate(count=Count("pk"))
