@@ -37,13 +37,13 @@ def measured(task: Task, revision: str) -> Result:
             cwd=ROOT,
             preexec_fn=dies_with_parent(SIGKILL),
         )
-        peaks = _watched(process, 2 * planned_seconds(task) + GRACE)
+        peaks = watched(process, 2 * planned_seconds(task) + GRACE)
         outcome = _outcome(process.returncode, _text(output), _text(errors))
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return Result(task, outcome, sum(peaks.values()), revision, at)
 
 
-def _watched(process: subprocess.Popen[bytes], patience: float) -> dict[int, float]:
+def watched(process: subprocess.Popen[bytes], patience: float) -> dict[int, float]:
     """The peak in MB of each process of the run, once it has ended; their sum is no less than the
     peak of all together."""
     peaks: dict[int, float] = {}

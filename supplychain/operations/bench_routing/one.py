@@ -68,7 +68,7 @@ def _static(task: Task) -> Outcome:
     if task.engine == PEER:
         routes = peer.routes(instance, task.seconds)
         took = time.monotonic() - began
-        plan = _plan(problem, routes)
+        plan = plan_of(problem, routes)
     else:
         plan = solve(problem, seconds=task.seconds, engine=task.engine, seed=task.seed)
         took = time.monotonic() - began
@@ -90,7 +90,7 @@ def searcher(engine: str, problem: Problem) -> str:
     return ORTOOLS if engine == PEER else engine
 
 
-def _plan(problem: Problem, routes: Sequence[Sequence[int]]) -> Plan:
+def plan_of(problem: Problem, routes: Sequence[Sequence[int]]) -> Plan:
     """The peer's routes, timed, for the validator; it finds missing what can't be timed."""
     stops = {stop.key: stop for stop in problem.stops}
     timed = [

@@ -4,6 +4,7 @@ soon as it has ended, and counts for as long as the code that it measured is the
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -70,7 +71,7 @@ class Store:
         """The last result of each of these tasks at this revision. A line that was cut off, as by
         a full disk, is a run that has not ended."""
         wanted, found = set(tasks), {}
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        lines = self._path.read_text("utf-8", "replace").splitlines() if self._path.exists() else []
         for line in lines:
             try:
                 result = Result.of(line)
@@ -81,8 +82,13 @@ class Store:
         return found
 
     def add(self, result: Result) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(result.line() + "\n")
+        """Begins a new line even where the last one was cut off."""
+        with self._path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(result.line().encode() + b"\n")
 
     def clear(self) -> None:
         self._path.unlink(missing_ok=True)
