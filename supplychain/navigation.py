@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -12,6 +14,7 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
     "Orders": [
         ("Orders", "shopping_cart", "orders.order"),
         ("Backorders", "hourglass_top", "inventory.backorder"),
+        ("Catalogue", "menu_book", "orders.catalogueitem"),
         ("Channels", "storefront", "orders.channel"),
     ],
     "Warehouse": [
@@ -36,16 +39,19 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "Telling people": [
         ("Notifications", "notifications", "notifications.notification"),
+        ("Recipients", "contact_mail", "notifications.recipient"),
         ("Webhooks", "webhook", "notifications.webhookendpoint"),
     ],
     "Figures": [
-        ("Daily orders", "monitoring", "analytics.dailyorders"),
-        ("Daily products", "bar_chart", "analytics.dailyproducts"),
+        ("Orders", "monitoring", "analytics.orderfact"),
+        ("Events", "bar_chart", "analytics.eventcount"),
     ],
     "Events": [
         ("Dead letters", "report", "events.deadletter"),
         ("Event store", "history", "audit.storedevent"),
         ("Outbox", "outbox", "events.outboxevent"),
+        ("Inbox", "inbox", "events.inboxentry"),
+        ("Suspect deliveries", "sick", "events.suspectdelivery"),
     ],
     "People": [
         ("Users", "person", "auth.user"),
@@ -64,7 +70,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         items = [
             {"title": name, "icon": icon, "link": _list_of(model)}
             for name, icon, model in pages
-            if may_view(request, model)
+            if admin.site.is_registered(apps.get_model(model)) and may_view(request, model)
         ]
         if items:
             groups.append({"title": title, "collapsible": True, "items": items})
@@ -72,9 +78,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def may_view(request: HttpRequest, model: str) -> bool:
-    app, name = model.split(".")
-    user = request.user
-    return user.has_perm(f"{app}.view_{name}") or user.has_perm(f"{app}.change_{name}")
+    pages = admin.site.get_model_admin(apps.get_model(model))
+    return pages.has_view_or_change_permission(request)
 
 
 def _list_of(model: str) -> str:

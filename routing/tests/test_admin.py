@@ -171,7 +171,7 @@ def test_an_impossible_vehicle_is_refused_with_a_reason(admin_client, depot, fie
     path = reverse("admin:routing_depot_change", args=[depot.pk])
     response = admin_client.post(path, _depot_form(depot, **{field: value}))
     assert response.status_code == 200
-    assert "errorlist" in response.content.decode()
+    assert response.context["errors"]
     assert Vehicle.objects.get().capacity_kg == 1000
 
 

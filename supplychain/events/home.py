@@ -1,4 +1,4 @@
-"""What the event machinery has for operators to do."""
+"""Promise: what the event machinery has for operators to do stands on the first page."""
 
 from __future__ import annotations
 
