@@ -65,6 +65,7 @@ class Warehouse(Aggregate):
     )
 
     class Meta:
+        permissions = [("all_warehouses", "Works in all warehouses")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(latitude__range=(-90, 90), longitude__range=(-180, 180)),

@@ -35,6 +35,10 @@ class StockLevel(Aggregate):
     counted_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
+        permissions = [
+            ("limit_stocklevel", "Can set safety stock and reorder point"),
+            ("correct_stocklevel", "Can correct books that don't balance"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["warehouse", "product"], name="level_once"),
             models.CheckConstraint(condition=Q(on_hand__gte=0), name="on_hand_not_negative"),
