@@ -54,10 +54,12 @@ def import_levels(
     reference: str,
     actor: str,
     warehouses: Collection[str] | None = None,
+    limits: bool = True,
     longest: int = LONGEST_FILE,
     on_the_way: Callable[[StockImport, int], object] = lambda done, rows: None,
 ) -> StockImport:
-    """Make the levels what the file says; ``warehouses`` (codes): only of these.
+    """Make the levels what the file says; ``warehouses`` (codes): only of these; without
+    ``limits``: only what is on hand.
 
     The same file again under its reference does what is left to do. Raises StockFileRefused, on
     record with the import, when it is no file of stock levels, and AnotherFile; then nothing has
@@ -68,7 +70,7 @@ def import_levels(
     try:
         with opened(source, longest=longest) as file:
             done = _begin(reference, file, actor)
-            chunks = _Chunks(done, actor, warehouses)
+            chunks = _Chunks(done, actor, warehouses, limits)
             for rows in _in_chunks(file, done.rows_done):
                 chunks.take(rows)
                 on_the_way(done, file.rows)
@@ -122,8 +124,11 @@ def _refuse(reference: str, why: str, actor: str) -> None:
 class _Chunks:
     """Takes one chunk after the other into the books."""
 
-    def __init__(self, done: StockImport, actor: str, warehouses: Collection[str] | None) -> None:
-        self._done, self._actor, self._mine = done, actor, warehouses
+    def __init__(
+        self, done: StockImport, actor: str, warehouses: Collection[str] | None, limits: bool
+    ) -> None:
+        self._done, self._actor = done, actor
+        self._mine, self._limits = warehouses, limits
         self._sites = {row.code: row for row in Warehouse.objects.all()}
 
     @transaction.atomic
@@ -165,6 +170,8 @@ class _Chunks:
             return None
         at = self._site(row.values["warehouse"]).pk, _product(row.values["sku"], products).pk
         limits = {name: _number(row.values.get(name, ""), name, or_none=True) for name in OPTIONAL}
+        if not self._limits and any(value is not None for value in limits.values()):
+            raise _Wrong("Safety stock and reorder point are not yours to set; leave them empty.")
         on_hand = _number(row.values[REQUIRED[2]], REQUIRED[2])
         assert on_hand is not None
         return at, _Wish(row.number, on_hand, **limits)

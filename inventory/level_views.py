@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from supplychain.api import RecentFirst
 
-from . import adjusting, importing, promising
+from . import access, adjusting, importing, promising
 from . import paperwork_serializers as shapes
 from .api_access import StaffView, mine
 from .models import StockImport, StockImportError, StockLevel
@@ -62,6 +62,7 @@ class Scrap(StaffView):
 
 
 class Limits(StaffView):
+    right = access.LIMITS
     serializer_class = shapes.LimitsIn
 
     def post(self, request: Request) -> Response:
@@ -87,6 +88,7 @@ class CsvStream(BaseParser):
 
 
 class Import(StaffView):
+    right = access.IMPORTS
     serializer_class = shapes.ImportOut
     parser_classes = [CsvStream]
     #: Bytes of a request's body: see BodyLimitMiddleware.
@@ -109,6 +111,7 @@ class Import(StaffView):
                 reference=reference,
                 actor=self.actor,
                 warehouses=set(mine(request).values_list("code", flat=True)),
+                limits=request.user.has_perm(access.LIMITS),
             )
         except StockFileRefused as refusal:
             raise ParseError(str(refusal)) from refusal

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
+from rest_framework.exceptions import NotFound
 from rest_framework.generics import ListAPIView
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from supplychain.api import RecentFirst
 
 from . import returning, selectors, services
-from .api_access import StaffView
-from .models import StockLevel, Warehouse
+from .api_access import StaffView, mine
+from .models import Reservation, StockLevel, Warehouse
 from .serializers import ReceiptIn, ReturnIn, StockOut, StockQuery, WarehouseOut
 
 
@@ -21,22 +20,21 @@ class ByKey(RecentFirst):
     ordering = "pk"
 
 
-class StockList(ListAPIView[StockLevel]):
-    permission_classes = [IsAdminUser]
+class StockList(StaffView, ListAPIView[StockLevel]):
     serializer_class = StockOut
     pagination_class = ByKey
 
     def get_queryset(self) -> QuerySet[StockLevel]:
-        query = StockQuery(data=self.request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        return selectors.stock(**query.validated_data)
+        levels = selectors.stock(**self.question(StockQuery))
+        return levels.filter(warehouse__in=mine(self.request))
 
 
-class WarehouseList(ListAPIView[Warehouse]):
-    permission_classes = [IsAdminUser]
+class WarehouseList(StaffView, ListAPIView[Warehouse]):
     serializer_class = WarehouseOut
     pagination_class = ByKey
-    queryset = Warehouse.objects.all()
+
+    def get_queryset(self) -> QuerySet[Warehouse]:
+        return mine(self.request)
 
 
 class Receipts(StaffView):
@@ -48,19 +46,16 @@ class Receipts(StaffView):
         return Response({"lines_booked": booked}, status=201 if booked else 200)
 
 
-class Returns(APIView):
-    permission_classes = [IsAdminUser]
+class Returns(StaffView):
     serializer_class = ReturnIn
 
     def post(self, request: Request) -> Response:
         """Book in goods that a customer has sent back: 201; the same reference again: 200. 409
         when they don't fit what has left."""
-        body = ReturnIn(data=request.data)
-        body.is_valid(raise_exception=True)
-        booked = returning.take_back(
-            shipment_id=body.validated_data["shipment_id"],
-            lines=[returning.ReturnLine(**line) for line in body.validated_data["lines"]],
-            reference=body.validated_data["reference"],
-            actor=request.user.get_username(),
-        )
+        body = self.body(ReturnIn)
+        elsewhere = Reservation.objects.filter(shipment_id=body["shipment_id"])
+        if elsewhere.exclude(level__warehouse__in=mine(request)).exists():
+            raise NotFound
+        lines = [returning.ReturnLine(**line) for line in body.pop("lines")]
+        booked = returning.take_back(**body, lines=lines, actor=self.actor)
         return Response({"booked": booked}, status=201 if booked else 200)

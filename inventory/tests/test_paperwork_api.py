@@ -5,7 +5,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from rest_framework.authtoken.models import Token
 
@@ -18,6 +18,8 @@ from inventory.models import (
     StockLevel,
     StockMovement,
     Transfer,
+    Warehouse,
+    WarehouseStaff,
 )
 from supplychain.events.models import OutboxEvent
 
@@ -30,7 +32,7 @@ NOWHERE = "0192f0c5-0000-7000-8000-000000000000"
 
 @pytest.fixture
 def staff(client):
-    user = User.objects.create_user("ada", is_staff=True)
+    user = User.objects.create_superuser("ada")
     client.defaults["HTTP_AUTHORIZATION"] = f"Token {Token.objects.create(user=user).key}"
     client.raise_request_exception = False
     return client
@@ -280,7 +282,7 @@ STAFF_ONLY = [
 
 @pytest.mark.parametrize("address", STAFF_ONLY)
 def test_only_staff_may(client, staff, address):
-    User.objects.update(is_staff=False)
+    User.objects.update(is_staff=False, is_superuser=False)
     assert send(client, "post", address).status_code == 403
     del client.defaults["HTTP_AUTHORIZATION"]
     assert send(client, "post", address).status_code == 401
@@ -359,7 +361,7 @@ def test_only_csv_is_a_file(staff):
 
 
 def test_only_staff_put_files(client, staff):
-    User.objects.update(is_staff=False)
+    User.objects.update(is_staff=False, is_superuser=False)
     assert put(client, HEADER).status_code == 403
     assert not StockImport.objects.exists()
 
@@ -378,3 +380,95 @@ def test_what_orders_hold_is_not_taken(staff):
     assert response.status_code == 409
     assert "8 of them reserved" in errors(response)[None]
     assert StockLevel.objects.get().on_hand == 10
+
+
+# --- roles --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_role(client):
+    """Sign in as somebody of this role who works in these warehouses."""
+
+    def sign_in(role, *codes):
+        user = User.objects.create_user(role.replace(" ", "-"), is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        for code in codes:
+            WarehouseStaff.objects.create(user=user, warehouse=Warehouse.objects.get(code=code))
+        client.defaults["HTTP_AUTHORIZATION"] = f"Token {Token.objects.create(user=user).key}"
+        client.raise_request_exception = False
+        return client
+
+    return sign_in
+
+
+def test_staff_see_and_change_their_own_warehouses_only(as_role):
+    stocked(A={"york": 10, "leeds": 10})
+    warehouse("london")
+    ben = as_role("warehouse staff", "york")
+    assert {r["warehouse"] for r in ben.get(f"{API}/stock/").json()["results"]} == {"york"}
+    assert [r["code"] for r in ben.get(f"{API}/warehouses/").json()["results"]] == ["york"]
+    change = {"sku": "A", "delta": 1, "reason": "found"}
+    post(ben, "/stock/adjustments/", {**change, "warehouse": "york"})
+    post(ben, "/stock/adjustments/", {**change, "warehouse": "leeds"}, 400)
+    post(ben, "/receipts/expected/", {**EXPECTED, "warehouse": "leeds"}, 400)
+    post(ben, "/receipts/", {"warehouse": "leeds", "reference": "n", "lines": LINES}, 400)
+    post(ben, "/counts/", {"warehouse": "leeds", "due_on": "2026-05-20"}, 400)
+    assert levels("A") == {"york": (11, 0), "leeds": (10, 0)}
+
+
+def test_a_transfer_is_shipped_by_its_source_and_received_by_its_target(as_role, staff):
+    stocked(A={"york": 10, "leeds": 10})
+    warehouse("london")
+    out = post(staff, "/transfers/", {**TRANSFER, "source": "york", "target": "leeds"}, 201)["id"]
+    back = post(staff, "/transfers/", TRANSFER, 201)["id"]
+    other = post(staff, "/transfers/", {**TRANSFER, "target": "london"}, 201)["id"]
+    post(staff, f"/transfers/{back}/ship/")
+    ben = as_role("warehouse staff", "york")
+    seen = {row["id"] for row in ben.get(f"{API}/transfers/").json()["results"]}
+    assert seen == {out, back}
+    post(ben, f"/transfers/{other}/ship/", status=404)
+    post(ben, f"/transfers/{back}/cancel/", {"reason": "x"}, 404)
+    post(ben, f"/transfers/{back}/receive/")
+    post(ben, f"/transfers/{out}/ship/")
+    post(ben, f"/transfers/{out}/receive/", status=404)
+
+
+def test_what_belongs_to_other_warehouses_is_not_found(as_role, staff):
+    stocked(A={"york": 10, "leeds": 10})
+    receipt = post(staff, "/receipts/expected/", EXPECTED, 201)["id"]
+    count = post(staff, "/counts/", {"warehouse": "york", "due_on": "2026-05-20"}, 201)["id"]
+    ben = as_role("warehouse staff", "leeds")
+    assert not ben.get(f"{API}/counts/").json()["results"]
+    assert ben.get(f"{API}/receipts/expected/{receipt}/").status_code == 404
+    for step in ("close", "cancel"):
+        post(ben, f"/receipts/expected/{receipt}/{step}/", status=404)
+        post(ben, f"/counts/{count}/{step}/", status=404)
+    post(ben, f"/counts/{count}/lines/", {"lines": [{"sku": "A", "counted": 1}]}, 404)
+    assert levels("A")["york"] == (10, 0)
+
+
+def test_limits_are_set_by_supervisors_by_hand_and_by_file(as_role):
+    stocked(A={"york": 10, "leeds": 10})
+    content = "warehouse,sku,on_hand,safety_stock\nyork,A,7,\nleeds,A,7,\n"
+    limits = content.replace("7,\n", "8,3\n")
+    ben = as_role("warehouse staff", "york")
+    post(ben, "/stock/limits/", {**LEVEL, "safety_stock": 1}, 403)
+    answer = put(ben, content).json()
+    assert answer["wrong"] == [{"row": 3, "reason": "Warehouse 'leeds' is not one of yours."}]
+    assert "not yours to set" in put(ben, limits, "file 2").json()["wrong"][0]["reason"]
+    assert levels("A") == {"york": (7, 0), "leeds": (10, 0)}
+    eve = as_role("supervisors")
+    post(eve, "/stock/limits/", {**LEVEL, "safety_stock": 1})
+    assert put(eve, limits, "file 3").json()["rows_changed"] == 2
+    assert StockLevel.objects.filter(safety_stock=3).count() == 2
+
+
+def test_auditors_look_and_change_nothing(as_role, staff):
+    stocked(A={"york": 10})
+    post(staff, "/counts/", {"warehouse": "york", "due_on": "2026-05-20"}, 201)
+    auditor = as_role("auditors")
+    for address in ("/stock/", "/counts/", "/receipts/expected/", "/transfers/", "/warehouses/"):
+        assert auditor.get(API + address).status_code == 200
+    assert len(auditor.get(f"{API}/counts/").json()["results"]) == 1
+    for address in (*STAFF_ONLY, "/receipts/", "/returns/"):
+        post(auditor, address, status=403)
