@@ -196,6 +196,7 @@ def allocation_event(
         "ship_to": tell.Destination(**allocation.destination),
         "requested_from": allocation.requested_from,
         "requested_until": allocation.requested_until,
+        "priority": allocation.priority,
     }
     if allocation.confirm_by:
         return tell.StockHeld(**said, confirm_by=allocation.confirm_by)

@@ -26,13 +26,17 @@ class Destination(Payload):
 
 
 class ReservedShipment(Payload):
-    """What one warehouse sends of one order; kg and m³."""
+    """What one warehouse sends of one order; kg and m³.
+
+    ``storage_classes`` are those of its products, but for what needs no care.
+    """
 
     shipment_id: UUID
     warehouse: str
     lines: list[Quantity]
     weight_kg: float
     volume_m3: float
+    storage_classes: list[str] = []
 
 
 class ProductChanged(Event, type="inventory.product_changed", version=1, subject="product/{sku}"):
@@ -75,6 +79,7 @@ class AllocationEvent(Event):
     ship_to: Destination
     requested_from: datetime | None = None
     requested_until: datetime | None = None
+    priority: int = 0
 
     @property
     def complete(self) -> bool:

@@ -27,7 +27,7 @@ from . import locks
 from .allocating import by_type, promise, stock_for_new, tell_reserved
 from .ledger import Ledger
 from .models import Allocation, Backorder, Product, Reservation, StockLevel
-from .taking import Stock, quantities
+from .taking import Stock, quantities, storage_classes
 
 A, R = Allocation.State, Reservation.State
 
@@ -215,6 +215,7 @@ def _shipment(rows: Sequence[Reservation]) -> tell.ReservedShipment:
         lines=quantities({row.level.product.sku: row.quantity for row in rows}),
         weight_kg=weight,
         volume_m3=volume,
+        storage_classes=storage_classes(row.level.product for row in rows),
     )
 
 

@@ -85,6 +85,9 @@ class Stock:
             lines=quantities(parcel.units),
             weight_kg=round(weight, 3),
             volume_m3=round(volume, 6),
+            storage_classes=storage_classes(
+                self.levels[parcel.site, sku].product for sku in parcel.units
+            ),
         )
 
     def save(self) -> list[Emission]:
@@ -129,6 +132,12 @@ def _site(warehouse: Warehouse) -> Site:
         float(warehouse.handling_cost),
         float(warehouse.cost_per_km),
     )
+
+
+def storage_classes(products: Iterable[Product]) -> list[str]:
+    """What a vehicle must be able to carry to carry them all."""
+    ambient = Product.StorageClass.AMBIENT
+    return sorted({p.storage_class for p in products if p.storage_class != ambient})
 
 
 def quantities(units: Mapping[str, int]) -> list[tell.Quantity]:

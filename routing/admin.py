@@ -25,7 +25,9 @@ class DepotAdmin(ModelAdmin):
     list_display = ["code", "name", "latitude", "longitude", "active"]
     list_filter = ["active"]
     search_fields = ["code", "name"]
-    readonly_fields = ["code", "name", "latitude", "longitude", "active", "sequence"]
+    readonly_fields = [
+        *("code", "name", "latitude", "longitude", "active", "time_zone", "cut_off", "sequence")
+    ]
     inlines = [Vehicles]
     actions = ["plan_now"]
 

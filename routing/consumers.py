@@ -10,7 +10,7 @@ from inventory.events import (
 from orders.events import OrderCancelled
 from supplychain.events import Retry, consumer
 
-from . import cutting, services
+from . import cutting, registering, services
 
 
 @consumer(WarehouseChanged, queue="routing", batch=50)
@@ -22,7 +22,7 @@ def keep_depots(events: list[WarehouseChanged]) -> None:
 @consumer(StockReserved, BackorderFilled, queue="routing", batch=100, retry=Retry(attempts=8))
 def register_shipments(events: list[AllocationEvent]) -> None:
     """Take reserved shipments into the planning pool."""
-    services.register_shipments(allocations=events)
+    registering.register_shipments(allocations=events)
 
 
 @consumer(OrderCancelled, queue="routing", batch=100)

@@ -1,5 +1,6 @@
 """Promise: a dispatched route is frozen, and each of its stops ends once: handed over, or
-failed with a reason and then planned again or brought back."""
+failed with a reason and then planned again or brought back. Who is still to be visited is told
+when the vehicle is late."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
+from .lateness import timed_again
 from .models import Route, Shipment, Stop
 from .services import S, lock_shipments
+from .storing import PROMISE_FIELDS, drop_promise
 
 #: After this many failed deliveries a shipment goes back.
 MAX_ATTEMPTS = 2
@@ -66,6 +69,7 @@ def dispatch_route(*, route_id: UUID) -> Route:
             route_id=route.pk, depot=route.depot.code, vehicle=route.vehicle.name, shipments=ids
         )
         emissions.append(Emission(left, route))
+        emissions += timed_again(route, None)
     else:
         _move(route, Route.State.COMPLETED)
     emit_all(emissions)
@@ -73,9 +77,21 @@ def dispatch_route(*, route_id: UUID) -> Route:
 
 
 @transaction.atomic
-def deliver_stop(*, stop_id: UUID) -> Stop:
-    """Handed over; raises StopNotPending, ShipmentRecalled."""
+def freeze_route(*, route_id: UUID, frozen: bool) -> Route:
+    """Planning leaves it as it is from now on, or may change it again; raises RouteNotPlanned."""
+    route = _lock_route(route_id)
+    if route.state != Route.State.PLANNED:
+        raise RouteNotPlanned(f"The route is {route.state}; only a planned one can be frozen.")
+    route.frozen = frozen
+    route.save(update_fields=["frozen"])
+    return route
+
+
+@transaction.atomic
+def deliver_stop(*, stop_id: UUID, proof_name: str = "") -> Stop:
+    """Handed over to whoever is named; raises StopNotPending, ShipmentRecalled."""
     stop, route = _lock_stop(stop_id)
+    stop.proof_name = proof_name
     _Round(route).end([stop], _refuse_recalled).close()
     return stop
 
@@ -139,11 +155,17 @@ class _Round:
 
     route: Route
     emissions: list[Emission] = field(default_factory=list)
+    #: The stop that ended last.
+    last: Stop | None = None
 
     def end(self, stops: list[Stop], why_failed: Callable[[Shipment], str | None]) -> _Round:
         """``why_failed`` is asked under the shipment's lock; None means handed over."""
         now = timezone.now()
-        shipments = lock_shipments(stop.shipment_id for stop in stops)
+        # With those that may have to be told of a delay: all locks in one order.
+        pending = self.route.stops.filter(state=Stop.State.PENDING)
+        locked = lock_shipments(pending.values_list("shipment_id", flat=True))
+        shipments = {stop.shipment_id: locked[stop.shipment_id] for stop in stops}
+        self.last = stops[-1] if stops else None
         for stop in stops:
             shipment = shipments[stop.shipment_id]
             stop.ended_at = now
@@ -152,10 +174,11 @@ class _Round:
                 self._deliver(stop, shipment)
             else:
                 self._fail(stop, shipment, reason)
-        Stop.objects.bulk_update(stops, ["state", "ended_at", "reason"], batch_size=500)
+        fields = ["state", "ended_at", "reason", "proof_name"]
+        Stop.objects.bulk_update(stops, fields, batch_size=500)
         Shipment.objects.bulk_update(
             shipments.values(),
-            ["state", "attempts", "ready_at", "event_sequence"],
+            ["state", "attempts", "ready_at", "told_eta", *PROMISE_FIELDS, "event_sequence"],
             batch_size=500,
         )
         return self
@@ -175,7 +198,8 @@ class _Round:
         final = shipment.recalled or shipment.attempts >= MAX_ATTEMPTS
         stop.state, stop.reason = Stop.State.FAILED, reason[:300]
         shipment.state = S.RETURNED if final else S.OPEN
-        shipment.ready_at = timezone.now()
+        shipment.ready_at, shipment.told_eta = timezone.now(), None
+        drop_promise(shipment)
         told = tell.StopFailed(
             shipment_id=shipment.pk,
             order_id=shipment.order_id,
@@ -194,9 +218,11 @@ class _Round:
             self.emissions.append(_of(shipment, back))
 
     def close(self) -> None:
-        """Complete the route when nothing of it is pending, and tell."""
+        """Complete the route when nothing of it is pending, else say who comes late; tell."""
         stops = self.route.stops
-        if not stops.filter(state=Stop.State.PENDING).exists():
+        if stops.filter(state=Stop.State.PENDING).exists():
+            self.emissions += timed_again(self.route, self.last)
+        else:
             _move(self.route, Route.State.COMPLETED)
             told = tell.RouteCompleted(
                 route_id=self.route.pk,

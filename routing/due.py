@@ -1,18 +1,19 @@
-"""Promise: a depot is planned once per burst of shipments, not once per shipment; who can't be
-planned, and a planner that fails, keep nobody busy."""
+"""Promise: a depot is planned once per burst of shipments, not once per shipment; a plan that no
+longer holds is planned again; who can't be planned, and a planner that fails, keep nobody busy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
 
 from .days import midnight
-from .models import Depot, PlanRun, Shipment
+from .models import Depot, PlanRun, Route, Shipment, Stop
 from .services import S
 
 #: After a failed run its depot rests: at first so long, then twice as long each time.
@@ -20,12 +21,30 @@ FAILURE_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=10)
 
 
 def due_depots(now: datetime) -> list[Depot]:
-    """Depots to plan now, the longest waiting first.
+    """Depots to plan now, the longest waiting first."""
+    return [depot for depot, _ in due_runs(now)]
 
-    Due is a burst that has ended (no new shipment for PLANNING_QUIET seconds) or has waited
-    for PLANNING_PATIENCE seconds, and what a run left over for want of time. What could not
-    be planned waits for company: new shipments, or the next day.
+
+def due_runs(now: datetime) -> list[tuple[Depot, str]]:
+    """Depots to plan now, the longest waiting first, and why.
+
+    Due is a burst that has ended (no new shipment for PLANNING_QUIET seconds), has waited
+    for PLANNING_PATIENCE seconds or has grown to PLANNING_NUMBER; what waits when a depot's
+    cut-off comes; a plan that no longer holds; and what a run left over for want of time. What
+    could not be planned waits for company: new shipments, or the next day.
     """
+    pools, changes = _pools(), _changes(now)
+    found = []
+    depots = Depot.objects.in_bulk({*pools, *changes})
+    for pk, depot in depots.items():
+        pool, changed = pools.get(pk, {}), changes.get(pk)
+        since = min(filter(None, [pool.get("first"), changed]))
+        if trigger := _trigger(depot, pool, changed, now):
+            found.append((since, pk, trigger))
+    return [(depots[pk], trigger) for _, pk, trigger in sorted(found)]
+
+
+def _pools() -> dict[int, Mapping[str, Any]]:
     fresh = Q(unplannable_reason="")
     pools = (
         Shipment.objects.filter(state=S.OPEN)
@@ -34,30 +53,51 @@ def due_depots(now: datetime) -> list[Depot]:
         .annotate(
             newest=Max("ready_at", filter=fresh),
             oldest=Min("ready_at", filter=fresh),
+            fresh=Count("pk", filter=fresh),
             first=Min("ready_at"),
             waiting=Count("pk", filter=~fresh),
         )
     )
-    due = [pool for pool in pools if _is_due(pool, now)]
-    depots = Depot.objects.in_bulk([pool["depot_id"] for pool in due])
-    return [depots[pool["depot_id"]] for pool in sorted(due, key=lambda pool: pool["first"])]
+    return {pool["depot_id"]: pool for pool in pools}
 
 
-def _is_due(pool: Mapping[str, Any], now: datetime) -> bool:
-    runs = list(PlanRun.objects.filter(depot=pool["depot_id"]).order_by("-pk")[:10])
+def _trigger(depot: Depot, pool: Mapping[str, Any], changed: datetime | None, now: datetime) -> str:
+    """Why the depot is to be planned now; "" when it is not."""
+    runs = list(PlanRun.objects.filter(depot=depot).order_by("-pk")[:10])
     if _rests(runs, now):
-        return False
+        return ""
     if runs and runs[0].cut_short:
-        return True
-    if pool["newest"] is not None:
-        quiet = now - timedelta(seconds=settings.PLANNING_QUIET)
-        impatient = now - timedelta(seconds=settings.PLANNING_PATIENCE)
-        if pool["newest"] <= quiet or pool["oldest"] <= impatient:
-            return True
-    planned_today = any(
-        r.state == PlanRun.State.DONE and r.started_at >= midnight(now) for r in runs
-    )
-    return bool(pool["waiting"]) and not planned_today
+        return "time was up"
+    if changed and changed <= now - timedelta(seconds=settings.PLANNING_QUIET):
+        return "plan no longer held"
+    return (pool.get("newest") and _of_burst(pool, now)) or _of_day(depot, pool, runs, now)
+
+
+def _of_burst(pool: Mapping[str, Any], now: datetime) -> str:
+    if pool["newest"] <= now - timedelta(seconds=settings.PLANNING_QUIET):
+        return "burst over"
+    if pool["oldest"] <= now - timedelta(seconds=settings.PLANNING_PATIENCE):
+        return "waited enough"
+    return "many waiting" if pool["fresh"] >= settings.PLANNING_NUMBER else ""
+
+
+def _of_day(depot: Depot, pool: Mapping[str, Any], runs: Sequence[PlanRun], now: datetime) -> str:
+    """At the cut-off all that waits; at the day's begin what could not be planned before."""
+    done = [run.started_at for run in runs if run.state == PlanRun.State.DONE]
+    last = max(done, default=datetime.min.replace(tzinfo=now.tzinfo))
+    if not (pool.get("waiting") or pool.get("fresh")):
+        return ""
+    cut_off = _cut_off(depot, now)
+    if cut_off and last < cut_off <= now:
+        return "cut-off"
+    return "new day" if pool["waiting"] and last < midnight(now, depot.zone) else ""
+
+
+def _cut_off(depot: Depot, now: datetime) -> datetime | None:
+    if depot.cut_off is None:
+        return None
+    local = now.astimezone(depot.zone).date()
+    return datetime.combine(local, depot.cut_off, depot.zone).astimezone(now.tzinfo)
 
 
 def _rests(runs: Sequence[PlanRun], now: datetime) -> bool:
@@ -71,3 +111,50 @@ def _rests(runs: Sequence[PlanRun], now: datetime) -> bool:
     pause = min(LONGEST_PAUSE, FAILURE_PAUSE * 2.0 ** (failures - 1))
     ended: datetime = runs[0].ended_at or runs[0].started_at
     return now < ended + pause
+
+
+# --- plans that no longer hold --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Change:
+    depot_id: int
+    day: date
+    since: datetime
+
+
+def days_to_revisit(depot: Depot, now: datetime) -> set[date]:
+    """Days of which the plan no longer holds."""
+    return {change.day for change in _all_changes(now) if change.depot_id == depot.pk}
+
+
+def open_days(depot: Depot) -> set[date]:
+    """Days of which something is planned and may still be changed."""
+    return set(_open().filter(depot=depot).values_list("day", flat=True).distinct())
+
+
+def _changes(now: datetime) -> dict[int, datetime]:
+    """By depot, when the newest of the changes came that its plan does not know of."""
+    newest: dict[int, datetime] = {}
+    for change in _all_changes(now):
+        newest[change.depot_id] = max(change.since, newest.get(change.depot_id, change.since))
+    return newest
+
+
+def _open() -> QuerySet[Route]:
+    return Route.objects.filter(state=Route.State.PLANNED, frozen=False)
+
+
+def _all_changes(now: datetime) -> list[_Change]:
+    """Stops that were dropped, vehicles that won't be back in time, and routes that should have
+    left: each since planning last looked at the route."""
+    dropped = _open().filter(stops__state=Stop.State.DROPPED, stops__ended_at__gt=F("planned_at"))
+    since = dropped.values("depot_id", "day").annotate(since=Max("stops__ended_at"))
+    found = [_Change(row["depot_id"], row["day"], row["since"]) for row in since.order_by()]
+    on_its_way = Route.objects.filter(
+        vehicle=OuterRef("vehicle"), state=Route.State.DISPATCHED, ends_at__gt=OuterRef("starts_at")
+    )
+    overdue = now - timedelta(minutes=settings.DISPATCH_GRACE_MINUTES)
+    late = Q(starts_at__lte=overdue, planned_at__lte=overdue)
+    routes = _open().filter(Exists(on_its_way) | late)
+    return found + [_Change(route.depot_id, route.day, route.planned_at) for route in routes]

@@ -16,13 +16,54 @@ class ShipmentEvent(Event):
 class ShipmentPlanned(
     ShipmentEvent, type="routing.shipment_planned", version=1, subject="shipment/{shipment_id}"
 ):
-    """A shipment stands in a route; ``position`` counts the route's stops from 1."""
+    """A shipment stands in a route, or stands there otherwise than was told before.
+
+    ``position`` counts the route's stops from 1. The window is the one promised or asked for.
+    """
 
     route_id: UUID
     depot: str
     vehicle: str
     position: int
     eta: datetime
+    window_from: datetime | None = None
+    window_until: datetime | None = None
+
+
+class ShipmentPromised(
+    ShipmentEvent, type="routing.shipment_promised", version=1, subject="shipment/{shipment_id}"
+):
+    """A place in the plan was found at once; the shipment comes within this window.
+
+    It is planned in full by the next plan run, which keeps the window if it can.
+    """
+
+    depot: str
+    day: date
+    window_from: datetime
+    window_until: datetime
+    eta: datetime
+
+
+class EtaChanged(
+    ShipmentEvent, type="routing.eta_changed", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment comes notably earlier or later than was told last."""
+
+    route_id: UUID
+    eta: datetime
+    told_before: datetime
+    reason: str
+
+
+class ShipmentDelayed(
+    ShipmentEvent, type="routing.shipment_delayed", version=1, subject="shipment/{shipment_id}"
+):
+    """A shipment did not leave when it should have; it is planned for another day."""
+
+    depot: str
+    reason: str
+    requested_until: datetime | None = None
 
 
 class ShipmentUnplannable(
@@ -101,7 +142,10 @@ class ShipmentReturned(
 
 
 class RoutePlanned(Event, type="routing.route_planned", version=1, subject="route/{route_id}"):
-    """A route was planned; km, kg, m³, and stops in driving order."""
+    """A route was planned, or planned again; km, kg, m³, and stops in driving order.
+
+    ``version`` counts the plans of its depot and day.
+    """
 
     route_id: UUID
     depot: str
@@ -113,6 +157,26 @@ class RoutePlanned(Event, type="routing.route_planned", version=1, subject="rout
     load_m3: float
     starts_at: datetime
     ends_at: datetime
+    version: int = 1
+
+
+class RouteWithdrawn(Event, type="routing.route_withdrawn", version=1, subject="route/{route_id}"):
+    """A planned route won't be driven; what stood in it is planned elsewhere or waits."""
+
+    route_id: UUID
+    depot: str
+    day: date
+    reason: str
+
+
+class StaffAlerted(Event, type="routing.staff_alerted", version=1, subject="alert/{alert_id}"):
+    """Something at a depot needs a person's eye; ``about`` is a route or shipment."""
+
+    alert_id: UUID
+    depot: str
+    kind: str
+    about: UUID
+    text: str
 
 
 class RouteDispatched(

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 from datetime import time
+from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from supplychain.events.context import new_id
 from supplychain.events.models import Aggregate
 
 #: What a vehicle may carry, and how long it may be away.
 MAX_KG, MAX_M3, MAX_HOURS = 100_000, 1000, 31 * 24
+#: What goods may need of a vehicle; all others need nothing.
+SKILLS = ("chilled", "frozen", "hazardous")
+
+
+def all_skills() -> list[str]:
+    return list(SKILLS)
 
 
 class Depot(models.Model):
@@ -20,21 +28,49 @@ class Depot(models.Model):
     latitude = models.FloatField()
     longitude = models.FloatField()
     active = models.BooleanField(default=True)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    cut_off = models.TimeField(
+        null=True, blank=True, help_text="local time; what comes later leaves the next day"
+    )
     sequence = models.PositiveBigIntegerField(default=0, help_text="of the event last applied")
 
     def __str__(self) -> str:
         return self.code
 
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
 
 class Vehicle(models.Model):
-    """Makes one tour at a time, from its shift's start to its end at the most."""
+    """Makes one tour at a time, from its shift's start to its end at the most.
+
+    Costs, in any one currency: per tour, per km, per hour of the tour.
+    """
 
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="vehicles")
     name = models.CharField(max_length=60)
     capacity_kg = models.FloatField(default=1000)
     capacity_m3 = models.FloatField(default=8)
-    shift_start = models.TimeField(default=time(8), help_text="UTC")
+    capacity_items = models.PositiveIntegerField(null=True, blank=True, help_text="units")
+    shift_start = models.TimeField(default=time(8), help_text="the depot's local time")
     shift_hours = models.FloatField(default=10)
+    fixed_cost = models.FloatField(default=15, help_text="of a tour")
+    cost_per_km = models.FloatField(default=0.4)
+    cost_per_hour = models.FloatField(default=25)
+    skills = models.JSONField(default=all_skills, blank=True, help_text="what it can carry")
+    max_stops = models.PositiveIntegerField(null=True, blank=True)
+    break_minutes = models.PositiveSmallIntegerField(default=0, help_text="0: no break")
+    break_earliest = models.TimeField(null=True, blank=True, help_text="when it may begin, local")
+    break_latest = models.TimeField(null=True, blank=True)
+    end_depot = models.ForeignKey(
+        Depot,
+        on_delete=models.PROTECT,
+        related_name="+",
+        null=True,
+        blank=True,
+        help_text="where its tours end; empty: where they begin",
+    )
     active = models.BooleanField(default=True)
 
     class Meta:
@@ -47,6 +83,19 @@ class Vehicle(models.Model):
                 name="vehicle_has_room_and_time",
                 violation_error_message="A vehicle carries up to 100,000 kg and 1,000 m³, all "
                 "above 0, in a shift of at most 31 days.",
+            ),
+            models.CheckConstraint(
+                condition=Q(fixed_cost__gte=0, fixed_cost__lte=1e6)
+                & Q(cost_per_km__gte=0, cost_per_km__lte=1e6)
+                & Q(cost_per_hour__gte=0, cost_per_hour__lte=1e6),
+                name="vehicle_costs",
+                violation_error_message="A vehicle's costs are from 0 to 1,000,000.",
+            ),
+            models.CheckConstraint(
+                condition=Q(break_minutes=0)
+                | Q(break_earliest__isnull=False, break_latest__isnull=False),
+                name="vehicle_break_has_its_time",
+                violation_error_message="Say from when to when the break may begin.",
             ),
         ]
 
@@ -78,8 +127,22 @@ class Shipment(Aggregate):
     longitude = models.FloatField()
     weight_kg = models.FloatField()
     volume_m3 = models.FloatField()
+    items = models.PositiveIntegerField(default=0, help_text="units")
+    priority = models.PositiveSmallIntegerField(default=0, help_text="0 to 9, the highest first")
+    skills = models.JSONField(default=list, help_text="what its vehicle must be able to carry")
     requested_from = models.DateTimeField(null=True)
     requested_until = models.DateTimeField(null=True)
+    release_at = models.DateTimeField(null=True, help_text="it does not leave before")
+    missed_at = models.DateTimeField(null=True, help_text="its window was over before any attempt")
+    promised_from = models.DateTimeField(null=True)
+    promised_until = models.DateTimeField(null=True)
+    #: Where in the plan the promise was made: the next run starts from it.
+    promised_day = models.DateField(null=True)
+    promised_vehicle = models.ForeignKey(
+        Vehicle, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    promised_eta = models.DateTimeField(null=True, help_text="its place among the planned times")
+    told_eta = models.DateTimeField(null=True, help_text="the last one that was told")
     attempts = models.PositiveSmallIntegerField(default=0, help_text="failed deliveries so far")
     unplannable_reason = models.CharField(max_length=300, blank=True)
     correlation_id = models.CharField(max_length=128)
@@ -120,7 +183,7 @@ class CutAnswer(models.Model):
 
 
 class PlanRun(models.Model):
-    """One run of the planner for a depot; at most one is under way."""
+    """One run of the planner for a depot and the days ahead; at most one is under way."""
 
     class State(models.TextChoices):
         RUNNING = "running"
@@ -129,12 +192,15 @@ class PlanRun(models.Model):
 
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="runs")
     state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
+    trigger = models.CharField(max_length=20, default="by hand", help_text="what started it")
     started_at = models.DateTimeField()
     expires_at = models.DateTimeField(help_text="after this its process counts as dead")
     ended_at = models.DateTimeField(null=True)
     shipments = models.PositiveIntegerField(default=0)
     planned = models.PositiveIntegerField(default=0)
     unplanned = models.PositiveIntegerField(default=0)
+    moved = models.PositiveIntegerField(default=0, help_text="had stood in another route")
+    fell_out = models.PositiveIntegerField(default=0, help_text="had stood in a route")
     cut_short = models.BooleanField(default=False, help_text="out of time: the next run goes on")
     solver_seconds = models.FloatField(default=0)
     error = models.TextField(blank=True)
@@ -151,11 +217,39 @@ class PlanRun(models.Model):
         return f"{self.depot} {self.started_at:%Y-%m-%d %H:%M:%S} ({self.state})"
 
 
+class Plan(models.Model):
+    """A version of a depot's plan for a day, kept to compare with; the newest is the current one.
+
+    Its routes are what could still be changed when it was made.
+    """
+
+    depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="plans")
+    day = models.DateField()
+    version = models.PositiveIntegerField()
+    run = models.ForeignKey(PlanRun, on_delete=models.PROTECT, null=True, related_name="plans")
+    why = models.CharField(max_length=200, help_text="what made it")
+    made_at = models.DateTimeField()
+    cost = models.FloatField()
+    distance_km = models.FloatField()
+    stops = models.PositiveIntegerField()
+    #: [{"route", "vehicle", "stops": [{"shipment", "eta"}]}]
+    routes = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["depot", "day", "version"], name="plan_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.depot} on {self.day}, version {self.version}"
+
+
 class Route(Aggregate):
     class State(models.TextChoices):
         PLANNED = "planned"
         DISPATCHED = "dispatched"
         COMPLETED = "completed"
+        WITHDRAWN = "withdrawn"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="routes")
@@ -163,6 +257,12 @@ class Route(Aggregate):
     vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="routes")
     day = models.DateField(db_index=True)
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED, db_index=True)
+    frozen = models.BooleanField(default=False, help_text="planning leaves it as it is")
+    version = models.PositiveIntegerField(default=1, help_text="of the plan that changed it last")
+    planned_at = models.DateTimeField(
+        default=timezone.now, help_text="when planning last looked at it"
+    )
+    cost = models.FloatField(default=0)
     distance_km = models.FloatField()
     load_kg = models.FloatField()
     load_m3 = models.FloatField()
@@ -188,6 +288,7 @@ class Stop(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     ended_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=300, blank=True)
+    proof_name = models.CharField(max_length=120, blank=True, help_text="who took it")
 
     class Meta:
         ordering = ["position"]
@@ -200,3 +301,32 @@ class Stop(models.Model):
 
     def __str__(self) -> str:
         return f"stop {self.position} of {self.route}"
+
+
+class Alert(Aggregate):
+    """What a dispatcher must know of, until somebody says that they do."""
+
+    class Kind(models.TextChoices):
+        NOT_DISPATCHED = "route not dispatched"
+        WINDOW_MISSED = "window missed"
+        FELL_OUT = "fell out of the plan"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="alerts")
+    kind = models.CharField(max_length=24, choices=Kind)
+    subject_id = models.UUIDField(help_text="the route or shipment")
+    text = models.CharField(max_length=300)
+    at = models.DateTimeField()
+    seen_at = models.DateTimeField(null=True)
+    seen_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        constraints = [
+            # What is known is not told again, however often the planner comes across it.
+            models.UniqueConstraint(
+                fields=["kind", "subject_id"], condition=Q(seen_at=None), name="one_unseen_alert"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,6 +1,6 @@
 """Promise: two planners never plan one depot at once; a run ends in bounded time, and one that
-dies or fails leaves the depot to the next; a plan is stored only if the validator finds no
-fault in it, and only for what is still open when the solver is done.
+dies or fails leaves the depot to the next; it starts from the current plan, leaves alone what
+is frozen or has left, and says what it has changed.
 
 The solver runs outside of any transaction: seconds of search hold no lock.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,14 +22,19 @@ from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
-from .days import HORIZON_DAYS, days_ahead, open_shipments, place_of, problem_of
-from .due import due_depots
-from .models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
-from .problem import Plan, PlannedRoute, Problem
+from . import storing
+from .alerting import alert
+from .current import Current
+from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, problem_of
+from .due import days_to_revisit, due_runs, open_days
+from .models import Alert, Depot, PlanRun, Shipment
+from .overdue import end_what_is_overdue
+from .problem import Plan, Problem
 from .services import S, lock_shipments
 from .solver import solve
-from .travel import tour_m
-from .validate import violations
+from .start import completed
+from .storing import must_be_valid, visited
+from .validate import score
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +46,13 @@ SEARCH_BASE, SEARCH_PER_STOP = 0.2, 0.02
 TICK_SECONDS = 30.0
 #: A run that has not been heard of for so long counts as dead, and another may start.
 RUN_EXPIRES = timedelta(minutes=3)
+#: Seconds, at most, in which what is new is put into the plan as it is.
+CALM_SECONDS = 2.0
+#: A plan that is known to people is given up for one that costs less by this part at least.
+WORTH_A_CHANGE = 0.02
 
+BY_HAND = "by hand"
 _NO_TOUR = f"no vehicle is free for it within {HORIZON_DAYS} days"
-
-
-class InvalidPlan(SupplyChainError):
-    """The solver's plan violates a constraint; it was not stored."""
 
 
 class RunGivenUp(SupplyChainError):
@@ -54,27 +60,30 @@ class RunGivenUp(SupplyChainError):
 
 
 def plan_due_depots() -> list[PlanRun]:
-    """Plan the depots whose shipments have settled or waited long enough, as far as time goes."""
+    """End what is overdue, then plan the depots whose shipments have settled or waited long
+    enough, or whose plan no longer holds, as far as time goes."""
     began = time.monotonic()
+    end_what_is_overdue(timezone.now())
     runs = []
-    for depot in due_depots(timezone.now()):
+    for depot, trigger in due_runs(timezone.now()):
         if time.monotonic() - began > TICK_SECONDS:
             break
-        if run := plan_depot(depot=depot):
+        if run := plan_depot(depot=depot, trigger=trigger):
             runs.append(run)
     return runs
 
 
-def plan_depot(*, depot: Depot) -> PlanRun | None:
-    """Plan what is open at a depot now; None when a run is under way already.
+def plan_depot(*, depot: Depot, trigger: str = BY_HAND) -> PlanRun | None:
+    """Plan what is open at a depot now; None when a run is under way already. By hand, all
+    that may still be changed is planned again.
 
     A run that fails says so in its row; it does not raise.
     """
-    run = _start_run(depot)
+    run = _start_run(depot, trigger)
     if run is None:
         return None
     try:
-        _plan(run)
+        _Work.begin(run).plan()
         run.state = PlanRun.State.DONE
     except Exception as failure:
         logger.exception("Planning %s failed", depot)
@@ -83,14 +92,16 @@ def plan_depot(*, depot: Depot) -> PlanRun | None:
     return run
 
 
-def _start_run(depot: Depot) -> PlanRun | None:
+def _start_run(depot: Depot, trigger: str = BY_HAND) -> PlanRun | None:
     """The unique constraint on running runs decides between two that start at once."""
     now = timezone.now()
     expired = PlanRun.objects.filter(depot=depot, state=PlanRun.State.RUNNING, expires_at__lt=now)
     expired.update(state=PlanRun.State.FAILED, ended_at=now, error="its process has died")
     try:
         with transaction.atomic():
-            return PlanRun.objects.create(depot=depot, started_at=now, expires_at=now + RUN_EXPIRES)
+            return PlanRun.objects.create(
+                depot=depot, trigger=trigger, started_at=now, expires_at=now + RUN_EXPIRES
+            )
     except IntegrityError:
         return None
 
@@ -115,140 +126,136 @@ def _end_run(run: PlanRun) -> None:
         shipments=run.shipments,
         planned=run.planned,
         unplanned=run.unplanned,
+        moved=run.moved,
+        fell_out=run.fell_out,
         cut_short=run.cut_short,
         solver_seconds=run.solver_seconds,
         error=run.error,
     )
 
 
-def _plan(run: PlanRun) -> None:
-    left = {shipment.pk: shipment for shipment in open_shipments(run.depot)}
-    run.shipments = len(left)
-    reasons: dict[UUID, str] = {}
-    for start in days_ahead():
-        problem = problem_of(run.depot, start, list(left.values()))
-        if not (problem.vehicles and problem.stops):
-            continue
-        plan = _solve(run, problem)
-        reasons |= plan.unserved
-        run.planned += _store(run, start, plan)
-        for pk in _visited(plan):
-            left.pop(pk)
-        if not left or _search_left(run) <= 0:
-            break
-    run.unplanned = len(left)
-    # Only a run that got on may leave the rest to the next one: runs don't go on for ever.
-    run.cut_short = 0 < len(left) < run.shipments and _search_left(run) <= 0
-    if not run.cut_short:
-        _tell_unplannable(run, {pk: reasons.get(pk, _NO_TOUR) for pk in left})
+@dataclass
+class _Work:
+    """What a run has still to do. ``left``: open shipments without a route, by their keys."""
+
+    run: PlanRun
+    left: dict[UUID, Shipment]
+    revisit: set[date]
+    by_hand: bool
+    reasons: dict[UUID, str] = field(default_factory=dict)
+    fell_out: set[UUID] = field(default_factory=set)
+
+    @classmethod
+    def begin(cls, run: PlanRun) -> _Work:
+        now, by_hand = timezone.now(), run.trigger == BY_HAND
+        left = {shipment.pk: shipment for shipment in open_shipments(run.depot)}
+        for shipment in left.values():
+            if shipment.promised_until and shipment.promised_until < now:
+                storing.drop_promise(shipment)
+        run.shipments = len(left)
+        days = open_days(run.depot) if by_hand else days_to_revisit(run.depot, now)
+        return cls(run, left, days, by_hand)
+
+    def plan(self) -> None:
+        """Day by day."""
+        run = self.run
+        for start in days_ahead(run.depot):
+            self._plan_day(start)
+            if not (self.left or self.revisit) or _search_left(run) <= 0:
+                break
+        run.unplanned, run.fell_out = len(self.left), len(self.fell_out & set(self.left))
+        # Only a run that got on may leave the rest to the next one: runs don't go on for ever.
+        run.cut_short = bool(self.left) and run.planned > 0 and _search_left(run) <= 0
+        if not run.cut_short:
+            reasons = {pk: self.reasons.get(pk, _NO_TOUR) for pk in self.left}
+            _tell_unplannable(run, reasons, self.fell_out)
+
+    def _plan_day(self, start: datetime) -> None:
+        run, day = self.run, day_of(self.run.depot, start)
+        must = day in self.revisit
+        self.revisit.discard(day)
+        wanted = [row for row in self.left.values() if row.promised_day in (None, day)]
+        if not (wanted or must):
+            return
+        before = Current.read(run.depot, start)
+        rows = {row.pk: row for row in [*before.shipments, *wanted]}
+        problem = problem_of(run.depot, start, list(rows.values()))
+        if problem.stops and (problem.vehicles or before.stops):
+            plan = self._found(before, problem, must=must)
+            if plan is not None:
+                self._keep(before, problem, plan)
+        self._release_promises(day)
+
+    def _found(self, before: Current, problem: Problem, *, must: bool) -> Plan | None:
+        """None when nothing is to be changed."""
+        run = self.run
+        warm = before.plan(problem)
+        if not warm.routes:
+            return _solve(run, problem, None)
+        # As it is, with what fits in between: this costs next to nothing.
+        calm = completed(problem, before.orders(problem), until=time.monotonic() + CALM_SECONDS)
+        must = must or self._must_go(before, calm)
+        if not must and not set(visited(calm)) & set(self.left):
+            self.reasons |= {pk: why for pk, why in calm.unserved.items() if pk in self.left}
+            return None
+        found = _solve(run, problem, calm)
+        return found if self.by_hand else _calmer(problem, calm, found)
+
+    def _must_go(self, before: Current, calm: Plan) -> bool:
+        """Whether a search is worth its time though nothing more fits into the plan as it is."""
+        served = set(visited(calm))
+        if not set(before.stops) <= served:
+            return True
+        ends = before.start + timedelta(days=1)
+        late = (row for pk, row in self.left.items() if pk not in served)
+        return any(row.requested_until and row.requested_until < ends for row in late)
+
+    def _keep(self, before: Current, problem: Problem, plan: Plan) -> None:
+        run = self.run
+        must_be_valid(problem, plan)
+        self.reasons |= plan.unserved
+        with transaction.atomic():
+            _renew(run)
+            outcome = storing.store(
+                run=run, before=before, problem=problem, plan=plan, why=run.trigger
+            )
+        for pk in outcome.planned:
+            self.left.pop(pk, None)
+        self.left |= outcome.fell_out
+        self.fell_out |= set(outcome.fell_out)
+        run.planned += len(outcome.planned)
+        run.moved += len(outcome.moved)
+
+    def _release_promises(self, day: date) -> None:
+        """Whose promise for this day can't be kept is tried on the following days."""
+        for row in self.left.values():
+            if row.promised_day == day:
+                storing.drop_promise(row)
+                self.fell_out.add(row.pk)
 
 
 def _search_left(run: PlanRun) -> float:
     return min(settings.PLANNING_SOLVE_SECONDS, LONGEST_SEARCH) - run.solver_seconds
 
 
-def _solve(run: PlanRun, problem: Problem) -> Plan:
+def _solve(run: PlanRun, problem: Problem, warm_start: Plan | None) -> Plan:
     began = time.monotonic()
     enough = SEARCH_BASE + SEARCH_PER_STOP * len(problem.stops)
-    plan = solve(problem, seconds=min(enough, _search_left(run)))
+    seconds = max(0.0, min(enough, _search_left(run)))
+    plan = solve(problem, seconds=seconds, warm_start=warm_start)
     run.solver_seconds += time.monotonic() - began
-    if faults := violations(problem, plan):
-        raise InvalidPlan(f"{len(faults)} faults: {'; '.join(faults[:3])}")
     return plan
 
 
-def _visited(plan: Plan) -> list[UUID]:
-    return [visit.stop.key for route in plan.routes for visit in route.visits]
+def _calmer(problem: Problem, calm: Plan, found: Plan) -> Plan:
+    """Who was told a time should keep it, unless a change gains something worth telling."""
+    (left, cost), (left_calm, cost_calm) = score(problem, found), score(problem, calm)
+    worth = left < left_calm or cost < cost_calm * (1 - WORTH_A_CHANGE)
+    return found if worth else calm
 
 
 @transaction.atomic
-def _store(run: PlanRun, start: datetime, plan: Plan) -> int:
-    """Write the routes for what is still open; gives the number of shipments planned.
-
-    Raises RunGivenUp.
-    """
-    _renew(run)
-    locked = lock_shipments(_visited(plan))
-    still_open = {pk: shipment for pk, shipment in locked.items() if shipment.state == S.OPEN}
-    vehicles = Vehicle.objects.in_bulk([route.vehicle.key for route in plan.routes])
-    routes: list[Route] = []
-    stops: list[Stop] = []
-    emissions: list[Emission] = []
-    kept = (_without_gone(planned, set(still_open), run.depot) for planned in plan.routes)
-    for planned in (planned for planned in kept if planned.visits):
-        route = _new_route(run, start, planned, vehicles[planned.vehicle.key])
-        routes.append(route)
-        for position, visit in enumerate(planned.visits, start=1):
-            eta = start + timedelta(seconds=visit.arrival_s)
-            shipment = still_open[visit.stop.key]
-            stops.append(Stop(route=route, shipment=shipment, position=position, eta=eta))
-            emissions.append(_tell_planned(route, shipment, position, eta))
-        emissions.append(_tell_route(route, [visit.stop.key for visit in planned.visits]))
-    Route.objects.bulk_create(routes)
-    Stop.objects.bulk_create(stops, batch_size=1000)
-    rows = [stop.shipment for stop in stops]
-    Shipment.objects.bulk_update(
-        rows, ["state", "unplannable_reason", "event_sequence"], batch_size=500
-    )
-    emit_all(emissions)
-    return len(stops)
-
-
-def _without_gone(planned: PlannedRoute, still_open: set[UUID], depot: Depot) -> PlannedRoute:
-    """The route without what was cancelled while the solver ran; the times of others stand."""
-    visits = tuple(visit for visit in planned.visits if visit.stop.key in still_open)
-    tour = tour_m([place_of(depot), *(visit.stop.place for visit in visits)])
-    return replace(planned, visits=visits, distance_m=tour)
-
-
-def _new_route(run: PlanRun, start: datetime, planned: PlannedRoute, vehicle: Vehicle) -> Route:
-    return Route(
-        event_sequence=1,
-        depot=run.depot,
-        run=run,
-        vehicle=vehicle,
-        day=start.date(),
-        distance_km=round(planned.distance_m / 1000, 3),
-        load_kg=round(planned.load_kg, 3),
-        load_m3=round(planned.load_m3, 6),
-        starts_at=start + timedelta(seconds=planned.departure_s),
-        ends_at=start + timedelta(seconds=planned.return_s),
-    )
-
-
-def _tell_planned(route: Route, shipment: Shipment, position: int, eta: datetime) -> Emission:
-    shipment.state, shipment.unplannable_reason = S.PLANNED, ""
-    told = tell.ShipmentPlanned(
-        shipment_id=shipment.pk,
-        order_id=shipment.order_id,
-        route_id=route.pk,
-        depot=route.depot.code,
-        vehicle=route.vehicle.name,
-        position=position,
-        eta=eta,
-    )
-    journey = shipment.correlation_id
-    return Emission(told, shipment, shipment.advance(), correlation_id=journey)
-
-
-def _tell_route(route: Route, shipment_ids: list[UUID]) -> Emission:
-    told = tell.RoutePlanned(
-        route_id=route.pk,
-        depot=route.depot.code,
-        day=route.day,
-        vehicle=route.vehicle.name,
-        shipments=shipment_ids,
-        distance_km=route.distance_km,
-        load_kg=route.load_kg,
-        load_m3=route.load_m3,
-        starts_at=route.starts_at,
-        ends_at=route.ends_at,
-    )
-    return Emission(told, route, sequence=1)
-
-
-@transaction.atomic
-def _tell_unplannable(run: PlanRun, reasons: dict[UUID, str]) -> None:
+def _tell_unplannable(run: PlanRun, reasons: dict[UUID, str], fell_out: set[UUID]) -> None:
     """Only what is news: the same reason again, plan after plan, tells nobody anything.
 
     Raises RunGivenUp.
@@ -261,6 +268,7 @@ def _tell_unplannable(run: PlanRun, reasons: dict[UUID, str]) -> None:
         if shipment.state != S.OPEN or shipment.unplannable_reason == reason:
             continue
         shipment.unplannable_reason = reason
+        storing.drop_promise(shipment)
         rows.append(shipment)
         told = tell.ShipmentUnplannable(
             shipment_id=shipment.pk,
@@ -270,5 +278,10 @@ def _tell_unplannable(run: PlanRun, reasons: dict[UUID, str]) -> None:
         )
         journey = shipment.correlation_id
         emissions.append(Emission(told, shipment, shipment.advance(), correlation_id=journey))
-    Shipment.objects.bulk_update(rows, ["unplannable_reason", "event_sequence"], batch_size=500)
+        if shipment.pk in fell_out:
+            text = f"Shipment {shipment.pk} fell out of the plan: {reason}"
+            emissions += alert(run.depot, Alert.Kind.FELL_OUT, {shipment.pk: text})
+    Shipment.objects.bulk_update(
+        rows, [*storing.PROMISE_FIELDS, "unplannable_reason", "event_sequence"], batch_size=500
+    )
     emit_all(emissions)

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import transaction
 from django.utils import timezone
 
-from inventory.events import AllocationEvent, Destination, ReservedShipment, WarehouseChanged
+from inventory.events import WarehouseChanged
 from orders.events import OrderCancelled
 from supplychain.errors import SupplyChainError
 from supplychain.events import Event
@@ -31,10 +32,6 @@ class InvalidFleet(SupplyChainError):
     permanent = True
 
 
-class UnknownDepot(SupplyChainError):
-    """A shipment names a depot that is not known here (yet)."""
-
-
 @transaction.atomic
 def keep_depots(*, changes: Sequence[WarehouseChanged]) -> None:
     """Take over what inventory says of its warehouses; a new depot gets the default fleet."""
@@ -47,12 +44,21 @@ def keep_depots(*, changes: Sequence[WarehouseChanged]) -> None:
         if change.envelope.sequence > depot.sequence:
             depot.name, depot.active = change.name, change.active
             depot.latitude, depot.longitude = change.latitude, change.longitude
+            depot.time_zone, depot.cut_off = _zone(change.time_zone), change.cut_off
             depot.sequence = change.envelope.sequence
             depot.save()
         if created:
             Vehicle.objects.bulk_create(
                 Vehicle(depot=depot, name=f"van {n}") for n in range(1, DEFAULT_VEHICLES + 1)
             )
+
+
+def _zone(name: str) -> str:
+    """One that this machine knows: times must be read somehow."""
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
 
 
 @transaction.atomic
@@ -97,27 +103,7 @@ def lock_shipments(shipment_ids: Iterable[UUID]) -> dict[UUID, Shipment]:
     return {row.pk: row for row in rows.filter(pk__in=set(shipment_ids)).order_by("pk")}
 
 
-@transaction.atomic
-def register_shipments(*, allocations: Sequence[AllocationEvent]) -> None:
-    """Shipments to plan; those of an order that was cancelled meanwhile are cancelled at once.
-
-    Raises UnknownDepot.
-    """
-    pairs = [(event, reserved) for event in allocations for reserved in event.shipments]
-    codes = {reserved.warehouse for _, reserved in pairs}
-    depots = {depot.code: depot for depot in Depot.objects.filter(code__in=codes)}
-    if missing := codes - set(depots):
-        raise UnknownDepot(f"Not known here: {', '.join(sorted(missing))}")
-    causes = {event.order_id: event for event in allocations}
-    standings = _lock_standings(causes)
-    rows = [_new_shipment(event, r, depots[r.warehouse]) for event, r in pairs]
-    Shipment.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
-    late = {row.pk for row in rows if standings[row.order_id].cancelled}
-    if late:
-        _cancel(late, dict(causes))
-
-
-def _lock_standings(order_ids: Iterable[UUID]) -> dict[UUID, OrderStanding]:
+def lock_standings(order_ids: Iterable[UUID]) -> dict[UUID, OrderStanding]:
     """One row per order, made if need be, locked in primary-key order, before any shipment."""
     ids = sorted(set(order_ids))
     OrderStanding.objects.bulk_create(
@@ -127,42 +113,19 @@ def _lock_standings(order_ids: Iterable[UUID]) -> dict[UUID, OrderStanding]:
     return {row.pk: row for row in rows}
 
 
-def _new_shipment(event: AllocationEvent, reserved: ReservedShipment, depot: Depot) -> Shipment:
-    to = event.ship_to
-    return Shipment(
-        shipment_id=reserved.shipment_id,
-        order_id=event.order_id,
-        depot=depot,
-        customer=to.name,
-        address=_address(to),
-        latitude=to.latitude,
-        longitude=to.longitude,
-        weight_kg=reserved.weight_kg,
-        volume_m3=reserved.volume_m3,
-        requested_from=event.requested_from,
-        requested_until=event.requested_until,
-        correlation_id=event.envelope.correlation_id,
-        ready_at=timezone.now(),
-    )
-
-
-def _address(to: Destination) -> str:
-    parts = [to.address, f"{to.postal_code} {to.city}".strip(), to.region, to.country]
-    return ", ".join(part for part in parts if part)[:250]
-
-
 @transaction.atomic
 def cancel_shipments(*, cancellations: Sequence[OrderCancelled]) -> None:
     """Cancel what has not left; what is on its way must come back and not be handed over; what
     a failed delivery has brought back is returned."""
     causes: dict[UUID, Event] = {event.order_id: event for event in cancellations}
-    standings = _lock_standings(causes)
+    standings = lock_standings(causes)
     OrderStanding.objects.filter(pk__in=standings).update(cancelled=True)
     found = Shipment.objects.filter(order_id__in=causes).values_list("pk", flat=True)
-    _cancel(set(found), causes)
+    cancel_locked(set(found), causes)
 
 
-def _cancel(shipment_ids: set[UUID], causes: dict[UUID, Event]) -> None:
+def cancel_locked(shipment_ids: set[UUID], causes: dict[UUID, Event]) -> None:
+    """Of orders whose standings the caller has locked."""
     rows = lock_shipments(shipment_ids).values()
     gone = [row for row in rows if row.state == S.DISPATCHED]
     Shipment.objects.filter(pk__in=[row.pk for row in gone]).update(recalled=True)

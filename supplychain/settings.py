@@ -287,6 +287,16 @@ PLANNING_INTERVAL = _number("PLANNING_INTERVAL", 2.0, 0.1, 3600)
 #: has waited for `patience` seconds: a burst gives a plan per depot, not per order.
 PLANNING_QUIET = _number("PLANNING_QUIET", 2.0, 0.0, 3600)
 PLANNING_PATIENCE = _number("PLANNING_PATIENCE", 30.0, 0.0, 86400)
+#: … or when so many wait for a plan.
+PLANNING_NUMBER = int(_number("PLANNING_NUMBER", 1000, 1, 1_000_000))
+#: Seconds, at most, in which the shipments of one delivery of events are promised a window each,
+#: before any plan run; 0: none is. The window lasts for so many hours around the time found.
+PROMISE_SECONDS = _number("PROMISE_SECONDS", 1.0, 0.0, 60.0)
+PROMISE_WINDOW_HOURS = _number("PROMISE_WINDOW_HOURS", 4.0, 0.1, 48.0)
+#: Minutes by which a time must change to be told again.
+ETA_THRESHOLD_MINUTES = _number("ETA_THRESHOLD_MINUTES", 15.0, 0.0, 1440)
+#: Minutes after its planned start in which a route that was not dispatched is planned again.
+DISPATCH_GRACE_MINUTES = _number("DISPATCH_GRACE_MINUTES", 30.0, 1.0, 1440)
 #: Seconds of search per depot, at most.
 PLANNING_SOLVE_SECONDS = _number("PLANNING_SOLVE_SECONDS", 5.0, 0.1, 600)
 #: A server that answers as OSRM's table service does. Empty: travel times are estimated.

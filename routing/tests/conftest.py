@@ -260,7 +260,9 @@ def books_balance():
 
 @pytest.fixture(autouse=True)
 def _little_search(settings):
+    """And no promises, but where they are what is tried."""
     settings.PLANNING_SOLVE_SECONDS = 0.3
+    settings.PROMISE_SECONDS = 0.0
 
 
 @pytest.fixture

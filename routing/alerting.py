@@ -1,0 +1,49 @@
+"""Promise: what needs a person's eye is told once, and stays on the list until somebody says that
+they have seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from supplychain.events.outbox import Emission
+
+from . import events as tell
+from .models import Alert, Depot
+
+
+def alert(depot: Depot, kind: str, texts: Mapping[UUID, str]) -> list[Emission]:
+    """Put these on the list, in the caller's transaction, but for what is there unseen (by the
+    key of the route or shipment); gives what must be told of it."""
+    now = timezone.now()
+    rows = Alert.objects.filter(kind=kind, subject_id__in=texts, seen_at=None)
+    known = set(rows.values_list("subject_id", flat=True))
+    new = [
+        Alert(event_sequence=1, depot=depot, kind=kind, subject_id=pk, text=text[:300], at=now)
+        for pk, text in texts.items()
+        if pk not in known
+    ]
+    # Somebody else may have said it at this moment; the constraint decides.
+    Alert.objects.bulk_create(new, ignore_conflicts=True)
+    there = set(Alert.objects.filter(pk__in=[row.pk for row in new]).values_list("pk", flat=True))
+    return [_told(row) for row in new if row.pk in there]
+
+
+def _told(row: Alert) -> Emission:
+    told = tell.StaffAlerted(
+        alert_id=row.pk, depot=row.depot.code, kind=row.kind, about=row.subject_id, text=row.text
+    )
+    return Emission(told, row, sequence=1)
+
+
+@transaction.atomic
+def see_alert(*, alert_id: UUID, by: str) -> Alert:
+    """Somebody knows of it; the first to say so counts."""
+    row = Alert.objects.select_for_update().get(pk=alert_id)
+    if row.seen_at is None:
+        row.seen_at, row.seen_by = timezone.now(), by[:150]
+        row.save(update_fields=["seen_at", "seen_by"])
+    return row

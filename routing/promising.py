@@ -1,0 +1,256 @@
+"""Promise: whoever orders is told at once when it comes, or that this can't be said yet: the
+cheapest place in the plan as it stands, found without a search. Nobody is moved for it, and the
+next plan run starts from it.
+
+A promise is a courtesy: what fails or takes too long here is left to the plan run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import groupby
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from supplychain.events.context import new_id
+from supplychain.events.outbox import Emission, emit_all
+
+from . import events as tell
+from .current import Current, lock_depot
+from .days import day_of, days_ahead, problem_of, window_of
+from .insertion import Gaps, Offer
+from .models import Depot, Shipment
+from .problem import Problem
+from .reasons import hopeless
+from .services import S
+from .storing import PROMISE_FIELDS
+
+logger = logging.getLogger(__name__)
+
+#: Stops of a day's plan beyond which promises would take too long.
+MOST_STOPS = 2000
+#: Seconds to wait for a map server before the ways are estimated.
+TRAVEL_TIMEOUT = 1.0
+#: A promised window begins and ends at such a time.
+ROUND_TO = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Quote:
+    """When it would come; ``extra_cost`` is what the plan would cost more. ``place`` lies between
+    the planned times of the stops before and after it, which it would put off."""
+
+    depot: Depot
+    vehicle: int
+    start: datetime
+    eta: datetime
+    place: datetime
+    window_from: datetime
+    window_until: datetime
+    extra_cost: float
+
+
+# --- for what was ordered -------------------------------------------------------------------
+
+
+def promise_shipments(shipment_ids: Collection[UUID]) -> None:
+    """Give open shipments a window each, as far as the time goes, in the caller's transaction,
+    which has made or locked them."""
+    if not shipment_ids or not settings.PROMISE_SECONDS:
+        return
+    until = time.monotonic() + settings.PROMISE_SECONDS
+    rows = Shipment.objects.filter(pk__in=shipment_ids, state=S.OPEN).select_related("depot")
+    by_depot = groupby(rows.order_by("depot__code", "pk"), key=lambda row: row.depot)
+    # In the order of their codes, so that two deliveries lock the depots in one order.
+    for depot, group in by_depot:
+        try:
+            with transaction.atomic():
+                _promise(depot, list(group), until)
+        except Exception:
+            logger.exception("No promises could be made at %s; the next run plans them", depot)
+
+
+def _promise(depot: Depot, shipments: list[Shipment], until: float) -> None:
+    lock_depot(depot.pk)
+    books = list(_books(depot, shipments))
+    promised = []
+    for shipment in shipments:
+        if time.monotonic() > until:
+            break
+        if quote := _first(books, shipment, take=True):
+            shipment.promised_from, shipment.promised_until = quote.window_from, quote.window_until
+            shipment.promised_day = day_of(depot, quote.start)
+            shipment.promised_vehicle_id = quote.vehicle
+            shipment.promised_eta, shipment.told_eta = quote.place, quote.eta
+            promised.append(shipment)
+    emissions = [_told(shipment) for shipment in promised]
+    fields = [*PROMISE_FIELDS, "told_eta", "event_sequence"]
+    Shipment.objects.bulk_update(promised, fields, batch_size=500)
+    emit_all(emissions)
+
+
+def _told(shipment: Shipment) -> Emission:
+    told = tell.ShipmentPromised.model_validate(
+        {
+            "shipment_id": shipment.pk,
+            "order_id": shipment.order_id,
+            "depot": shipment.depot.code,
+            "day": shipment.promised_day,
+            "window_from": shipment.promised_from,
+            "window_until": shipment.promised_until,
+            "eta": shipment.told_eta,
+        }
+    )
+    journey = shipment.correlation_id
+    return Emission(told, shipment, shipment.advance(), correlation_id=journey)
+
+
+# --- for who only asks ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Load:
+    """What would be sent, and where to."""
+
+    latitude: float
+    longitude: float
+    weight_kg: float
+    volume_m3: float
+    items: int = 0
+    skills: Sequence[str] = ()
+
+
+Windows = Sequence[tuple[datetime | None, datetime | None]]
+
+
+def quote(*, depots: Iterable[Depot], load: Load, windows: Windows = ()) -> Quote | None:
+    """The place that costs least, of all these depots on their first day with one; nothing is
+    held. Without a window at any time; of several windows, in one of them."""
+    found = [
+        quote
+        for depot in depots
+        for candidates in [_candidates(depot, load, windows)]
+        for books in [list(_books(depot, candidates))]
+        for candidate in candidates
+        if (quote := _first(books, candidate))
+    ]
+    return min(found, key=lambda quote: (quote.start, quote.extra_cost), default=None)
+
+
+def _candidates(depot: Depot, load: Load, windows: Windows) -> list[Shipment]:
+    return [
+        Shipment(
+            shipment_id=new_id(),
+            depot=depot,
+            latitude=load.latitude,
+            longitude=load.longitude,
+            weight_kg=load.weight_kg,
+            volume_m3=load.volume_m3,
+            items=load.items,
+            skills=list(load.skills),
+            requested_from=opens,
+            requested_until=closes,
+        )
+        for opens, closes in windows or [(None, None)]
+    ]
+
+
+# --- both -----------------------------------------------------------------------------------
+
+
+class _Book:
+    """A day's plan, into which more is put; made when it is looked at first."""
+
+    def __init__(self, depot: Depot, start: datetime, shipments: Sequence[Shipment]) -> None:
+        self.depot, self.start = depot, start
+        self._shipments = shipments
+        self._gaps: Gaps | None = None
+        self._problem: Problem | None = None
+        self._times: dict[UUID, datetime] = {}
+
+    def offer(self, shipment: Shipment) -> Offer | None:
+        if self._problem is None:
+            self._open()
+        problem, gaps = self._problem, self._gaps
+        if problem is None or gaps is None or shipment.pk not in problem.node_of:
+            return None
+        stop = problem.stops[problem.node_of[shipment.pk] - len(problem.depots)]
+        return None if hopeless(problem, stop) else gaps.offer(stop)
+
+    def accept(self, offer: Offer, place: datetime) -> None:
+        if self._gaps:
+            self._gaps.accept(offer)
+        self._times[offer.route.stops[offer.position].key] = place
+
+    def place(self, offer: Offer, eta: datetime) -> datetime:
+        """Between those before and after it, as they stand in the rows."""
+        stops = offer.route.stops
+        before = [self._times[stop.key] for stop in stops[: offer.position]]
+        after = [self._times[stop.key] for stop in stops[offer.position + 1 :]]
+        first, last = max(before, default=eta), min(after, default=eta)
+        return eta if first <= eta <= last else first + (last - first) / 2
+
+    def _open(self) -> None:
+        current = Current.read(self.depot, self.start)
+        self._times = current.times()
+        new = {row.pk for row in self._shipments}
+        there = [row for row in current.shipments if row.pk not in new]
+        shipments = [*there, *self._shipments] if len(there) <= MOST_STOPS else []
+        problem = problem_of(self.depot, self.start, shipments, travel_timeout=TRAVEL_TIMEOUT)
+        orders = current.orders(problem)
+        gaps = Gaps(problem, orders)
+        # A route that can't be driven as it stands is the next run's business, not a place.
+        broken = {key for key, stops in orders.items() if stops and key not in gaps.routes}
+        if broken:
+            vehicles = tuple(v for v in problem.vehicles if v.key not in broken)
+            problem = replace(problem, vehicles=vehicles)
+            gaps = Gaps(problem, {k: stops for k, stops in orders.items() if k not in broken})
+        self._problem, self._gaps = problem, gaps
+
+
+def _books(depot: Depot, shipments: Sequence[Shipment]) -> Iterator[_Book]:
+    return (_Book(depot, start, shipments) for start in days_ahead(depot))
+
+
+def _first(books: Iterable[_Book], shipment: Shipment, *, take: bool = False) -> Quote | None:
+    """On the first day with a place for it."""
+    opens, closes = window_of(shipment, timezone.now())
+    for book in books:
+        past = closes and closes < book.start
+        if past or (opens and opens > book.start + timedelta(days=2)):
+            continue
+        if offer := book.offer(shipment):
+            found = _quote(book, offer, opens, closes)
+            if take:
+                book.accept(offer, found.place)
+            return found
+    return None
+
+
+def _quote(book: _Book, offer: Offer, opens: datetime | None, closes: datetime | None) -> Quote:
+    eta = book.start + timedelta(seconds=offer.arrival_s)
+    half = timedelta(hours=settings.PROMISE_WINDOW_HOURS / 2)
+    first, last = _rounded(eta - half), _rounded(eta + half) + ROUND_TO
+    return Quote(
+        depot=book.depot,
+        vehicle=offer.vehicle.key,
+        start=book.start,
+        eta=eta,
+        place=book.place(offer, eta),
+        window_from=max(first, opens) if opens else first,
+        window_until=min(last, closes) if closes else last,
+        extra_cost=round(offer.extra_cost, 4),
+    )
+
+
+def _rounded(moment: datetime) -> datetime:
+    """Down."""
+    seconds = ROUND_TO.total_seconds()
+    return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, tz=moment.tzinfo)
