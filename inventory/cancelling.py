@@ -21,7 +21,7 @@ from supplychain.events.context import new_id
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
-from . import locks
+from . import locks, releasing
 from .allocating import allocation_event, by_type
 from .holding import A, Held, R, UnknownAllocation, measures
 from .ledger import Ledger, Reason
@@ -348,12 +348,20 @@ class _Answers:
                 )
             _shrink(row, units)
             freed[row.pk] = units
-        for sku, units in cut.units.items():
-            _want_less(allocation, sku, units)
+        if cut.back_in_line:
+            self._emissions += releasing.put_back_in_line(cut, allocation, self._freed(freed))
+        else:
+            for sku, units in cut.units.items():
+                _want_less(allocation, sku, units)
         rows = [row for row in self._rows if row.pk in freed]
         for _, some in _by_shipment(rows):
             told = _tell_released(self._held, some, freed, cause=self._causes[cut.pk])
             self._emissions.append(told)
+
+    def _freed(self, freed: Mapping[UUID, int]) -> list[tuple[StockLevel, int]]:
+        """Levels, with the units of these reservations that they have back."""
+        rows = [row for row in self._rows if row.pk in freed]
+        return [(self._levels[row.level_id], freed[row.pk]) for row in rows]
 
     def _in(self, cut: Cut) -> list[Reservation]:
         """The reservations of its shipment that it takes units from."""
@@ -367,6 +375,8 @@ class _Answers:
 
     def _leave(self, cut: Cut) -> None:
         cut.state = C.REFUSED
+        if cut.back_in_line:  # the order has them, as it was promised
+            return
         kept = self._held.allocations[cut.allocation_id].kept
         for sku, units in cut.units.items():
             kept[sku] = kept.get(sku, 0) + units

@@ -19,6 +19,15 @@ def stock(sku: str = "", warehouse: str = "") -> QuerySet[StockLevel]:
     return levels.filter(warehouse__code=warehouse) if warehouse else levels
 
 
+def held_reservations(sku: str = "", warehouse: str = "") -> QuerySet[Reservation]:
+    """Those whose shipment has not left."""
+    rows = Reservation.objects.filter(state=Reservation.State.HELD)
+    rows = rows.select_related("level__warehouse", "level__product")
+    if sku:
+        rows = rows.filter(level__product__sku=sku)
+    return rows.filter(level__warehouse__code=warehouse) if warehouse else rows
+
+
 def skus_available(*, warehouses: Iterable[str]) -> set[str]:
     """The products of which something is available in these warehouses (codes)."""
     levels = StockLevel.objects.filter(warehouse__code__in=list(warehouses))

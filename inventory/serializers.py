@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from supplychain.api import StrictInteger, StrictText
 
-from .models import Receipt, StockLevel, Warehouse
+from .models import Receipt, Reservation, StockLevel, Warehouse
 from .paperwork_serializers import WarehouseField, WithLines
 from .services import MAX_QUANTITY
 
@@ -37,6 +37,26 @@ class WarehouseOut(serializers.ModelSerializer[Warehouse]):
     class Meta:
         model = Warehouse
         fields = ["code", "name", "latitude", "longitude", "active"]
+
+
+class ReservationOut(serializers.ModelSerializer[Reservation]):
+    warehouse = serializers.CharField(source="level.warehouse.code")
+    sku = serializers.CharField(source="level.product.sku")
+    order_id = serializers.UUIDField(source="allocation_id")
+
+    class Meta:
+        model = Reservation
+        fields = [
+            *("id", "warehouse", "sku", "quantity", "order_id", "shipment_id"),
+            *("pick_on", "expires_at", "created_at"),
+        ]
+
+
+class ReleaseIn(serializers.Serializer[Any]):
+    """``set_aside``: they can't be sold, put them into quarantine."""
+
+    reason = StrictText(max_length=200)
+    set_aside = serializers.BooleanField(default=False)
 
 
 class ReceiptIn(WithLines):

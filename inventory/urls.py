@@ -17,6 +17,8 @@ urlpatterns = [
         level_views.ImportErrors.as_view(),
         name="stock-import-errors",
     ),
+    path("reservations/", views.Reservations.as_view(), name="reservations"),
+    path("reservations/<uuid:pk>/release/", views.ReservationRelease.as_view()),
     path("returns/", views.Returns.as_view(), name="returns"),
     path("receipts/", views.Receipts.as_view(), name="receipts"),
     path("receipts/expected/", paperwork_views.ExpectedReceipts.as_view(), name="expected"),

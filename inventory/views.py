@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound
-from rest_framework.generics import ListAPIView
+from rest_framework.generics import ListAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from supplychain.api import RecentFirst
 
-from . import returning, selectors, services
+from . import access, releasing, returning, selectors, services
 from .api_access import StaffView, mine
 from .models import Reservation, StockLevel, Warehouse
-from .serializers import ReceiptIn, ReturnIn, StockOut, StockQuery, WarehouseOut
+from .serializers import (
+    ReceiptIn,
+    ReleaseIn,
+    ReservationOut,
+    ReturnIn,
+    StockOut,
+    StockQuery,
+    WarehouseOut,
+)
 
 
 class ByKey(RecentFirst):
@@ -35,6 +45,32 @@ class WarehouseList(StaffView, ListAPIView[Warehouse]):
 
     def get_queryset(self) -> QuerySet[Warehouse]:
         return mine(self.request)
+
+
+class Reservations(StaffView, ListAPIView[Reservation]):
+    """What is reserved and has not left."""
+
+    serializer_class = ReservationOut
+    pagination_class = ByKey
+
+    def get_queryset(self) -> QuerySet[Reservation]:
+        held = selectors.held_reservations(**self.question(StockQuery))
+        return held.filter(level__warehouse__in=mine(self.request))
+
+
+class ReservationRelease(StaffView):
+    serializer_class = ReleaseIn
+    right = access.RELEASES
+
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Ask for the units of a reservation back: 202. They are free, and the order waits again,
+        when routing has said that they have not left."""
+        theirs = Reservation.objects.filter(level__warehouse__in=mine(request))
+        row = get_object_or_404(theirs, pk=pk)
+        cut = releasing.release_reservation(
+            reservation_id=row.pk, **self.body(ReleaseIn), actor=self.actor
+        )
+        return Response({"id": cut.pk, "state": cut.state}, status=202)
 
 
 class Receipts(StaffView):

@@ -215,8 +215,12 @@ class Reservation(models.Model):
 
 
 class Cut(models.Model):
-    """Units of a confirmed order that were taken back after they had been reserved: routing, who
-    knows what has left, is asked whether the shipment can do without them."""
+    """Units of a confirmed order that are to be taken out of a shipment after they had been
+    reserved: routing, who knows what has left, is asked whether it can do without them.
+
+    They were taken back by the channel; or, ``back_in_line``, the warehouse gives them up, and
+    the order waits for others. Then ``set_aside``: they go into quarantine.
+    """
 
     class State(models.TextChoices):
         ASKED = "asked"
@@ -228,6 +232,10 @@ class Cut(models.Model):
     shipment_id = models.UUIDField()
     units = models.JSONField(help_text="{SKU: units}")
     state = models.CharField(max_length=7, choices=State, default=State.ASKED)
+    back_in_line = models.BooleanField(default=False)
+    set_aside = models.BooleanField(default=False)
+    reason = models.CharField(max_length=200, blank=True)
+    asked_by = models.CharField(max_length=150, blank=True)
     asked_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

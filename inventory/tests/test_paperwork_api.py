@@ -472,3 +472,18 @@ def test_auditors_look_and_change_nothing(as_role, staff):
     assert len(auditor.get(f"{API}/counts/").json()["results"]) == 1
     for address in (*STAFF_ONLY, "/receipts/", "/returns/"):
         post(auditor, address, status=403)
+
+
+def test_a_reservation_is_listed_and_released(staff, as_role):
+    stocked(A={"york": 10}, B={"leeds": 10})
+    consume(placed(1, A=8, B=1))
+    [row] = staff.get(f"{API}/reservations/?sku=A&warehouse=york").json()["results"]
+    assert (row["sku"], row["warehouse"], row["quantity"]) == ("A", "york", 8)
+    address = f"/reservations/{row['id']}/release/"
+    assert "required" in errors(send(staff, "post", address))["reason"]
+    answer = post(staff, address, {"reason": "crushed", "set_aside": True}, 202)
+    assert answer["state"] == "asked"
+    post(staff, address, {"reason": "crushed"}, 409)
+    ben = as_role("warehouse staff", "leeds")
+    assert [r["sku"] for r in ben.get(f"{API}/reservations/").json()["results"]] == ["B"]
+    post(ben, address, {"reason": "crushed"}, 404)
