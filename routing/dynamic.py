@@ -103,6 +103,6 @@ def leaving_now(
         if not must_go.isdisjoint(stop.key for stop in route.stops)
     ]
     gone = {stop.key for route in routes for stop in route.stops}
-    waits = {s.key: MAY_WAIT for s in problem.stops if s.key not in gone | must_go}
+    waits = {key: MAY_WAIT for key in given if key not in gone}
     lost = {key: why for key, why in found.unserved.items() if key in must_go}
     return Plan(tuple(routes), {**waits, **lost})

@@ -16,8 +16,9 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import ROOT
+from conftest import ROOT, eventually
 from routing.validate import violations
+from supplychain.native.processes import birth
 from supplychain.operations.bench_routing import (
     data,
     dynamic_day,
@@ -384,11 +385,15 @@ def test_a_run_that_fails_is_a_result_with_its_fault(pack):
     assert "MISSING" in found.outcome.faults[0]
 
 
-def test_a_run_that_hangs_is_ended_with_its_children():
-    program = "import subprocess, sys; subprocess.run(['sleep', '600'])"
+def test_a_run_that_hangs_is_ended_with_its_children(tmp_path):
+    note = tmp_path / "pid"
+    sleeper = f"echo $$ > {note}; exec sleep 600"
+    program = f"import subprocess; subprocess.run(['sh', '-c', {sleeper!r}])"
     process = subprocess.Popen([sys.executable, "-c", program])
-    measuring.watched(process, patience=1.0)
+    eventually(lambda: note.exists() and note.read_text().strip())
+    measuring.watched(process, patience=0.5)
     assert process.returncode == -9
+    eventually(lambda: birth(int(note.read_text())) is None)
 
 
 # --- results ------------------------------------------------------------------------------

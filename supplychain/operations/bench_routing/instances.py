@@ -116,12 +116,11 @@ def _after(lines: list[list[str]], word: str) -> list[str]:
 
 
 def truncated_tenths(x: NDArray[np.int64], y: NDArray[np.int64]) -> Matrix:
-    """floor(10 d) between points with whole coordinates; exact, where a float may be off by one."""
+    """floor(10 d) between points with whole coordinates. It is exact: the root of 100 d², a whole
+    number far below 2⁵², is rounded correctly, while ten times the root of d² may be one off."""
     squares = TENTHS * TENTHS * ((x[:, None] - x) ** 2 + (y[:, None] - y) ** 2)
-    roots = np.sqrt(squares.astype(np.float64)).astype(np.int64)
-    roots -= roots**2 > squares
-    roots += (roots + 1) ** 2 <= squares
-    return roots.astype(np.int32)
+    roots: Matrix = np.sqrt(squares).astype(np.int32)
+    return roots
 
 
 def read_vrplib(text: str) -> Instance:
