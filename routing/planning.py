@@ -27,12 +27,12 @@ from .alerting import alert
 from .current import Current
 from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, problem_of
 from .due import days_to_revisit, due_runs, open_days
+from .fitting import fitted
 from .models import Alert, Depot, PlanRun, Shipment
 from .overdue import end_what_is_overdue
 from .problem import Plan, Problem
 from .services import S, lock_shipments
 from .solver import solve
-from .start import completed
 from .storing import must_be_valid, visited
 from .validate import score
 
@@ -180,7 +180,7 @@ class _Work:
         before = Current.read(run.depot, start)
         rows = {row.pk: row for row in [*before.shipments, *wanted]}
         problem = problem_of(run.depot, start, list(rows.values()))
-        if problem.stops and (problem.vehicles or before.stops):
+        if before.routes or (problem.stops and problem.vehicles):
             plan = self._found(before, problem, must=must)
             if plan is not None:
                 self._keep(before, problem, plan)
@@ -193,7 +193,7 @@ class _Work:
         if not warm.routes:
             return _solve(run, problem, None)
         # As it is, with what fits in between: this costs next to nothing.
-        calm = completed(problem, before.orders(problem), until=time.monotonic() + CALM_SECONDS)
+        calm = fitted(problem, before.orders(problem), seconds=CALM_SECONDS)
         must = must or self._must_go(before, calm)
         if not must and not set(visited(calm)) & set(self.left):
             self.reasons |= {pk: why for pk, why in calm.unserved.items() if pk in self.left}

@@ -3,7 +3,6 @@ what can still be changed; who is not told anything has nothing to be told."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,17 +20,18 @@ from supplychain.events.outbox import Emission, emit_all
 from . import events as tell
 from .current import Current
 from .days import day_of, problem_of, window_of
+from .fitting import fitted
 from .models import Plan as Version
 from .models import PlanRun, Route, Shipment, Stop, Vehicle
 from .problem import Plan, PlannedRoute, Problem
 from .services import S
-from .start import completed, orders_of
+from .start import orders_of
 from .validate import violations
 
 #: Versions of a day's plan that are kept.
 KEPT_VERSIONS = 50
 #: Seconds, at most, in which a plan is made to fit what has changed while it was searched for.
-FITTING = 1.0
+FITTING = 2.0
 
 
 class InvalidPlan(SupplyChainError):
@@ -85,7 +85,7 @@ def _fitted(
     if same_routes and not unforeseen and set(visited(plan)) <= set(rows):
         return problem, plan
     problem = problem_of(current.depot, current.start, list(rows.values()))
-    plan = completed(problem, orders_of(problem, plan), until=time.monotonic() + FITTING)
+    plan = fitted(problem, orders_of(problem, plan), seconds=FITTING)
     must_be_valid(problem, plan)
     return problem, plan
 
