@@ -226,8 +226,9 @@ def test_every_instance_of_the_sample_is_there_with_its_best_known_cost():
 
 @needs_pack
 def test_the_real_day_has_a_thousand_stops_that_a_van_can_serve():
-    problem, later = real_day.read()
-    assert (len(problem.stops), len(later)) == (real_day.STOPS, real_day.PROMISES)
+    stops, later = real_day.read()
+    problem = real_day.problem(stops)
+    assert (len(stops), len(later)) == (real_day.STOPS, real_day.PROMISES)
     assert max(s.load_kg for s in problem.stops) <= problem.vehicles[0].capacity_kg
     assert problem.travel.seconds.shape == (1003, 1003)
 

@@ -113,8 +113,9 @@ def _dynamic(task: Task) -> Outcome:
 
 
 def _real_day(task: Task) -> Outcome:
+    stops, later = real_day.read()
     began = time.monotonic()
-    problem, later = real_day.read()
+    problem = real_day.problem(stops)
     plan = solve(problem, seconds=task.seconds, engine=task.engine, seed=task.seed)
     took = time.monotonic() - began
     return Outcome(

@@ -41,18 +41,19 @@ SERVICE_S = 240
 USUAL_G, USUAL_CM3 = 700.0, 6840.0
 
 
-def read() -> tuple[Problem, list[Stop]]:
-    """The day, and those who come later. Raises NoData."""
+def read() -> tuple[list[Stop], list[Stop]]:
+    """The day's stops, and those who come later. Raises NoData, UnusableFile."""
     olist = Olist(data.folder() / "olist")
     chance = random.Random(SEED)  # noqa: S311 - a load, not a secret
     loads = _loads(olist)
     points = [(key, at, loads[key]) for key, at in _points(olist) if key in loads]
     chance.shuffle(points)
     stops = [_stop(chance, *point) for point in points[: STOPS + PROMISES]]
-    return problem(stops[:STOPS]), stops[STOPS:]
+    return stops[:STOPS], stops[STOPS:]
 
 
 def problem(stops: Sequence[Stop]) -> Problem:
+    """The stops with depots, vans and the ways between all of them."""
     depots = [Depot(name, place) for name, (place, _) in DEPOTS.items()]
     vans = [_van(name, n) for name, (_, count) in DEPOTS.items() for n in range(count)]
     places = [*(depot.place for depot in depots), *(stop.place for stop in stops)]
@@ -77,8 +78,8 @@ def promise_ms(planned: Problem, plan: Plan, later: Sequence[Stop]) -> float:
 def _van(depot: str, number: int) -> Vehicle:
     return Vehicle(
         key=f"{depot} {number + 1}",
-        capacity_kg=600,
-        capacity_m3=6,
+        capacity_kg=160,
+        capacity_m3=1.2,
         start_s=SHIFT[0],
         end_s=SHIFT[1],
         start_depot=depot,
