@@ -13,6 +13,7 @@ from supplychain.events.context import new_id
 from supplychain.events.models import OutboxEvent
 
 from .conftest import at_once, levels, product, told, warehouse
+from .test_races import meanwhile
 
 pytestmark = pytest.mark.django_db
 MAY = date(2026, 5, 20)
@@ -229,4 +230,17 @@ def test_the_same_announcement_at_once_is_made_once(deadlocks):
     at_once(*[lambda: expect(place, A=3, B=1) for _ in range(8)])
     assert Receipt.objects.count() == 1
     assert ReceiptLine.objects.count() == 2
+    assert deadlocks() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_the_last_two_deliveries_at_once_one_closes_the_receipt(deadlocks):
+    product("A", "B")
+    place = warehouse()
+    receipt = expect(place, A=1, B=1)
+    with meanwhile(lambda: come(place, receipt, "note 2", B=1)) as start:
+        come(place, receipt, "note 1", A=1)
+        start()  # it waits for the receipt, though it moves another level
+    assert state(receipt) == "received"
+    assert len(told(ReceiptClosed)) == 1
     assert deadlocks() == 0
