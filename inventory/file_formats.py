@@ -28,7 +28,7 @@ class UnreadableFile(SupplyChainError):
     permanent = True
 
 
-class Csv(base_formats.CSV):
+class Csv(base_formats.CSV):  # type: ignore[misc]
     """UTF-8, separated by commas or, as spreadsheets of some countries have it, semicolons."""
 
     def create_dataset(self, in_stream: str, **kwargs: Any) -> tablib.Dataset:
@@ -44,11 +44,11 @@ class Csv(base_formats.CSV):
         return super().export_data(_harmless(dataset), **kwargs)
 
 
-class Xlsx(base_formats.XLSX):
+class Xlsx(base_formats.XLSX):  # type: ignore[misc]
     """The first sheet."""
 
     def create_dataset(self, in_stream: bytes) -> tablib.Dataset:
-        import openpyxl
+        import openpyxl  # type: ignore[import-untyped]
 
         try:
             with zipfile.ZipFile(io.BytesIO(in_stream)) as parts:

@@ -26,7 +26,7 @@ from import_export.widgets import DateTimeWidget
 from supplychain.errors import SupplyChainError
 
 from . import importing, services
-from .importing import CHUNK
+from .checking import CHUNK
 from .models import (
     Backorder,
     Product,
