@@ -134,6 +134,8 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
             name = headers.get("task")
             plain_task = name in self.strategies and get_consumer(str(name)) is None
             if queue is None or plain_task:
+                if not self.hub:  # what waited for more to come would wait behind it for ever
+                    self._flush()
                 self._watch_end_of(message)
                 celerys_own(message)
             else:

@@ -105,3 +105,22 @@ def test_what_a_lost_connection_had_brought_is_left_to_the_new_one(dispatcher, h
     dispatcher.on_close()
     turn(hub)
     assert dispatcher.jobs == []
+
+
+def test_in_process_events_do_not_wait_behind_a_plain_task(dispatcher):
+    """It may be the last in its queue: then nothing comes that would close their batch."""
+    ran = []
+    dispatcher.hub, dispatcher.initial_prefetch_count = None, 100
+    dispatcher.strategies = {"routing.plan_due_depots": lambda *_: ran.append(dispatcher.jobs[:])}
+    dispatcher.connection = SimpleNamespace(default_channel=SimpleNamespace(_size=lambda _: 1))
+    arrive(dispatcher)
+    assert dispatcher.jobs == []
+    tick = SimpleNamespace(
+        headers={"task": "routing.plan_due_depots", "id": "1"},
+        delivery_info={},
+        ack_log_error=print,
+        reject_log_error=print,
+    )
+    dispatcher.create_task_handler()(tick)
+    [before] = ran
+    assert [job.headers["task"] for job in before] == ["lab_other.watch_it"]
