@@ -28,6 +28,7 @@ from supplychain.operations.bench_routing import (
     page,
     plot,
     real_day,
+    results,
     sample,
     table,
 )
@@ -429,6 +430,16 @@ def test_a_line_added_after_one_that_was_cut_off_counts(tmp_path):
     path.write_text(kept.line()[:40])
     Store(path).add(kept)
     assert Store(path).load([kept.task], "abc") == {kept.task: kept}
+
+
+def test_the_revision_is_of_all_that_a_run_uses():
+    """Else a figure of other code would count as known."""
+    program = "import sys, supplychain.operations.bench_routing.one; print(*sys.modules)"
+    used = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
+    files = [f"{name.replace('.', '/')}.py" for name in used if name.startswith("routing.")]
+    assert len(files) > 5
+    for file in files:
+        assert any(file.startswith(path) for path in results.MEASURED), file
 
 
 # --- figures and goals --------------------------------------------------------------------

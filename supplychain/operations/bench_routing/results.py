@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,18 @@ from .sample import Task
 
 _ROOT = Path(__file__).resolve().parents[3]
 #: What decides on the figures.
-_MEASURED = ("routing", "supplychain/operations/bench_routing", "requirements.txt")
+MEASURED = (
+    "requirements.txt",
+    "supplychain/operations/bench_routing",
+    "routing/engines",
+    *(
+        f"routing/{name}.py"
+        for name in (
+            *("dynamic", "insertion", "problem", "reasons", "schedule"),
+            *("solver", "start", "travel", "validate"),
+        )
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +52,10 @@ class Result:
 
 
 def revision() -> str:
-    """The last commit that changed what is measured, with a + when it has been changed since."""
-    commit = _git("log", "-1", "--format=%h", "--", *_MEASURED)
-    changed = _git("status", "--porcelain", "--", *_MEASURED)
-    return f"{commit or 'unknown'}{'+' if changed else ''}"
+    """The last commit that changed what is measured, and a trace of what has changed since."""
+    commit = _git("log", "-1", "--format=%h", "--", *MEASURED) or "unknown"
+    changed = _git("diff", "HEAD", "--", *MEASURED)
+    return f"{commit}+{zlib.crc32(changed.encode()):08x}" if changed else commit
 
 
 def _git(*arguments: str) -> str:
