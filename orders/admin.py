@@ -38,21 +38,56 @@ class OrderAdmin(ReadOnlyAdmin):
         "status",
         "customer_name",
         "city",
-        "quantity",
-        "reserved_quantity",
+        "units",
         "priority",
-        "total",
-        "currency",
+        "worth",
         "placed_at",
+    ]
+    list_per_page = 50
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("external_id", "channel", "status"),
+                    ("placed_at", "updated_at", "confirm_by"),
+                    ("quantity", "reserved_quantity", "outstanding_quantity"),
+                    ("total", "currency", "priority"),
+                    "journey",
+                ]
+            },
+        ),
+        (
+            "Customer",
+            {"fields": [("customer_name", "customer_email", "customer_phone")]},
+        ),
+        (
+            "Deliver to",
+            {
+                "fields": [
+                    ("address", "postal_code", "city"),
+                    ("region", "country"),
+                    ("latitude", "longitude"),
+                    ("requested_from", "requested_until"),
+                ]
+            },
+        ),
     ]
     list_filter = ["status", "channel", "placed_at", "country"]
     search_fields = ["external_id", "customer_email", "customer_name", "=correlation_id", "=id"]
     date_hierarchy = "placed_at"
     list_select_related = ["channel"]
-    exclude = ["correlation_id"]
-    readonly_fields = ["journey"]
+    readonly_fields = ["journey", "outstanding_quantity", "updated_at"]
     inlines = [Lines, Shipments, History]
     actions = ["cancel"]
+
+    @admin.display(description="reserved", ordering="reserved_quantity")
+    def units(self, order: Order) -> str:
+        return f"{order.reserved_quantity} of {order.quantity}"
+
+    @admin.display(description="total", ordering="total")
+    def worth(self, order: Order) -> str:
+        return f"{order.total} {order.currency}"
 
     @admin.display(description="events of its journey")
     def journey(self, order: Order) -> str:
