@@ -43,6 +43,7 @@ class Lines(ReadOnlyInline):
 
     show_change_link = False
     per_page = 50
+    hide_title = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("product").order_by("product__sku")
@@ -149,10 +150,10 @@ class ReceiptAdmin(ReadOnly, StaffAdmin):
     ordering = ["-created_at"]
     paginator = ShallowPaginator
     inlines = [ReceiptLines]
-    announce, receive, change = map(button, (ANNOUNCE, ARRIVED, CHANGE))
+    announce, receive, change_announcement = map(button, (ANNOUNCE, ARRIVED, CHANGE))
     close, cancel = map(button, (CLOSE, CANCEL_RECEIPT))
     actions_list = ["announce"]
-    actions_detail = ["receive", "change", "close", "cancel"]
+    actions_detail = ["receive", "change_announcement", "close", "cancel"]
 
 
 # --- transfers ----------------------------------------------------------------------------
@@ -265,9 +266,9 @@ class TransferAdmin(ReadOnly, StaffAdmin):
     paginator = ShallowPaginator
     inlines = [TransferLines]
     propose, ship, receive = map(button, (PROPOSE, SHIP, ARRIVE))
-    change, cancel = map(button, (CHANGE_LINES, CALL_OFF))
+    change_lines, cancel = map(button, (CHANGE_LINES, CALL_OFF))
     actions_list = ["propose"]
-    actions_detail = ["ship", "receive", "change", "cancel"]
+    actions_detail = ["ship", "receive", "change_lines", "cancel"]
 
 
 # --- counts -------------------------------------------------------------------------------
@@ -346,7 +347,8 @@ class CountLines(Lines):
     readonly_fields = ["product"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super(Lines, self).get_queryset(request).select_related("level__product")
+        rows = super(Lines, self).get_queryset(request)
+        rows = rows.select_related("level__product", "level__warehouse", "count__warehouse")
         return rows.order_by("level__product__sku")
 
     @admin.display(description="product")
@@ -377,6 +379,7 @@ class Errors(ReadOnlyInline):
     model = StockImportError
     show_change_link = False
     per_page = 50
+    hide_title = True
 
 
 @admin.register(StockImport)
