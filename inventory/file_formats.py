@@ -74,29 +74,37 @@ FORMATS = [Csv, Xlsx]
 
 
 def _dataset(rows: Iterable[Sequence[Any]]) -> tablib.Dataset:
-    """All cells as texts, blank rows left empty so that rows keep their numbers."""
-    dataset = tablib.Dataset()
-    header: list[str] = []
-    for number, row in enumerate(rows, 1):
-        cells = [text_of(cell) for cell in row]
-        while cells and not cells[-1]:
-            cells.pop()
-        if number == 1:
-            header = [name.lower() for name in cells]
-            continue
-        if number > MOST_ROWS + 1:
-            raise UnreadableFile(
-                f"The file has more than {MOST_ROWS:,} rows; split it, or give it to the API."
-            )
-        if len(cells) > len(header):
-            raise UnreadableFile(f"Row {number} has more values than the header has columns.")
-        dataset.append(cells + [""] * (len(header) - len(cells)))
+    """All cells as texts; blank rows stay, so that rows keep their numbers."""
+    texts = (_cells(row) for row in rows)
+    header = [name.lower() for name in next(texts, [])]
     if not header:
         raise UnreadableFile("The file is empty; it needs a header and rows.")
+    dataset = tablib.Dataset()
+    for number, cells in enumerate(texts, 2):
+        _is_in_order(number, cells, len(header))
+        dataset.append(cells + [""] * (len(header) - len(cells)))
     dataset.headers = header
     while dataset and not any(dataset[-1]):
         del dataset[-1]
     return dataset
+
+
+def _cells(row: Sequence[Any]) -> list[str]:
+    cells = [text_of(cell) for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _is_in_order(number: int, cells: Sequence[str], columns: int) -> None:
+    if number > MOST_ROWS + 1:
+        raise UnreadableFile(
+            f"The file has more than {MOST_ROWS:,} rows; split it, or give it to the API."
+        )
+    if any("\0" in cell for cell in cells):
+        raise UnreadableFile(f"Row {number} has null bytes: this is no text.")
+    if len(cells) > columns:
+        raise UnreadableFile(f"Row {number} has more values than the header has columns.")
 
 
 def text_of(cell: Any) -> str:

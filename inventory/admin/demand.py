@@ -17,7 +17,9 @@ from supplychain.admin_tools import (
 )
 
 from .. import access, forms, releasing
+from ..file_pages import ExportsFiles
 from ..models import Allocation, Backorder, Cut, Reservation
+from ..resources import BackorderResource, ReservationResource
 from .acting import Act, StaffAdmin, button
 from .filters import ByLevelsWarehouse
 
@@ -36,7 +38,8 @@ RELEASE = Act(
 
 
 @admin.register(Reservation)
-class ReservationAdmin(ReadOnly, StaffAdmin):
+class ReservationAdmin(ExportsFiles, ReadOnly, StaffAdmin):
+    resource_classes = [ReservationResource]
     places = ("level__warehouse",)
     list_display = [
         "pick_on",
@@ -116,7 +119,8 @@ class AllocationAdmin(ReadOnlyAdmin, StaffAdmin):
 
 
 @admin.register(Backorder)
-class BackorderAdmin(ReadOnlyAdmin):
+class BackorderAdmin(ExportsFiles, ReadOnlyAdmin):
+    resource_classes = [BackorderResource]
     list_display = ["placed_at", "product", "quantity", "priority", "allocation"]
     list_filter = ["priority"]
     search_fields = ["=product__sku", "=allocation__order_id"]

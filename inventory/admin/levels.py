@@ -15,7 +15,9 @@ from django.utils.html import format_html
 from supplychain.admin_tools import ReadOnly, ReadOnlyAdmin, ShallowPaginator, journey_link
 
 from .. import access, adjusting, correcting, forms, receiving
+from ..file_pages import ExportsFiles, ImportsFiles
 from ..models import Reservation, StockLevel, StockMovement
+from ..resources import LevelResource, MovementResource
 from .acting import Act, StaffAdmin, button
 from .filters import Availability, ByLevelsWarehouse, ByWarehouse
 
@@ -112,7 +114,9 @@ RECEIVE = Act(
 
 
 @admin.register(StockLevel)
-class StockLevelAdmin(ReadOnly, StaffAdmin):
+class StockLevelAdmin(ImportsFiles, ReadOnly, StaffAdmin):
+    resource_classes = [LevelResource]
+    import_rights = (access.IMPORTS,)
     list_display = [
         *("product", "warehouse", "on_hand", "reserved", "free", "safety_stock"),
         *("reorder_point", "in_transit", "quarantined"),
@@ -221,7 +225,8 @@ class StockLevelAdmin(ReadOnly, StaffAdmin):
 
 
 @admin.register(StockMovement)
-class StockMovementAdmin(ReadOnlyAdmin, StaffAdmin):
+class StockMovementAdmin(ExportsFiles, ReadOnlyAdmin, StaffAdmin):
+    resource_classes = [MovementResource]
     places = ("level__warehouse",)
     list_display = ["at", "level", "bucket", "delta", "reason", "reference", "note", "actor"]
     list_filter = ["reason", "bucket", ByLevelsWarehouse, "at"]

@@ -14,7 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from supplychain.admin_tools import ModelAdmin
 
 from .. import product_page, ruling, services
+from ..file_pages import ImportsFiles
 from ..models import Product, RegionExclusion, SourcingRule, Warehouse, WarehouseStaff
+from ..resources import ProductResource
 from .acting import StaffAdmin
 
 
@@ -57,8 +59,10 @@ class WarehouseAdmin(RegisteredAdmin):
 
 
 @admin.register(Product)
-class ProductAdmin(RegisteredAdmin):
+class ProductAdmin(ImportsFiles, RegisteredAdmin):
     key, places = "sku", ()
+    resource_classes = [ProductResource]
+    import_rights = ("inventory.add_product", "inventory.change_product")
     list_display = ["sku", "name", "weight_kg", "volume_m3", "storage_class", "active"]
     list_filter = ["active", "storage_class"]
     search_fields = ["sku", "name"]
