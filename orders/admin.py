@@ -49,25 +49,23 @@ class OrderAdmin(ReadOnlyAdmin):
             None,
             {
                 "fields": [
-                    ("external_id", "channel", "status"),
-                    ("placed_at", "updated_at", "confirm_by"),
-                    ("quantity", "reserved_quantity", "outstanding_quantity"),
-                    ("total", "currency", "priority"),
+                    ("external_id", "status"),
+                    ("channel", "priority"),
+                    ("placed_at", "confirm_by"),
+                    ("quantity", "reserved_quantity"),
+                    ("worth", "outstanding_quantity"),
                     "journey",
                 ]
             },
         ),
-        (
-            "Customer",
-            {"fields": [("customer_name", "customer_email", "customer_phone")]},
-        ),
+        ("Customer", {"fields": [("customer_name", "customer_email"), "customer_phone"]}),
         (
             "Deliver to",
             {
                 "fields": [
-                    ("address", "postal_code", "city"),
-                    ("region", "country"),
-                    ("latitude", "longitude"),
+                    ("address", "city"),
+                    ("postal_code", "region"),
+                    ("country", "coordinates"),
                     ("requested_from", "requested_until"),
                 ]
             },
@@ -77,7 +75,7 @@ class OrderAdmin(ReadOnlyAdmin):
     search_fields = ["external_id", "customer_email", "customer_name", "=correlation_id", "=id"]
     date_hierarchy = "placed_at"
     list_select_related = ["channel"]
-    readonly_fields = ["journey", "outstanding_quantity", "updated_at"]
+    readonly_fields = ["journey", "outstanding_quantity", "worth", "coordinates"]
     inlines = [Lines, Shipments, History]
     actions = ["cancel"]
 
@@ -88,6 +86,10 @@ class OrderAdmin(ReadOnlyAdmin):
     @admin.display(description="total", ordering="total")
     def worth(self, order: Order) -> str:
         return f"{order.total} {order.currency}"
+
+    @admin.display(description="latitude, longitude")
+    def coordinates(self, order: Order) -> str:
+        return f"{order.latitude:.5f}, {order.longitude:.5f}"
 
     @admin.display(description="events of its journey")
     def journey(self, order: Order) -> str:

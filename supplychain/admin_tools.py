@@ -72,4 +72,4 @@ def journey_link(correlation_id: str) -> str:
         return "–"
     url = reverse("admin:audit_storedevent_changelist")
     query = urlencode({"q": correlation_id})
-    return format_html('<a href="{}?{}">{}</a>', url, query, correlation_id)
+    return format_html('<a class="journey" href="{}?{}">{}</a>', url, query, correlation_id)
