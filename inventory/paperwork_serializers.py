@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from supplychain.api import StrictInteger, StrictText
+from supplychain.api import StrictInteger, StrictSerializer, StrictText
 
 from .models import (
     CountLine,
@@ -49,17 +49,17 @@ class WarehouseField(StrictText):
         return warehouse
 
 
-class StockLineIn(serializers.Serializer[Any]):
+class StockLineIn(StrictSerializer):
     sku = StrictText(max_length=64)
     quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
 
 
-class CountedIn(serializers.Serializer[Any]):
+class CountedIn(StrictSerializer):
     sku = StrictText(max_length=64)
     counted = StrictInteger(min_value=0, max_value=MAX_QUANTITY)
 
 
-class ArrivedIn(serializers.Serializer[Any]):
+class ArrivedIn(StrictSerializer):
     sku = StrictText(max_length=64)
     received = StrictInteger(min_value=0, max_value=MAX_QUANTITY)
 
@@ -84,7 +84,7 @@ def checked_lines(
     return [(line["sku"], line[units]) for line in lines]
 
 
-class WithLines(serializers.Serializer[Any]):
+class WithLines(StrictSerializer):
     lines = StockLineIn(many=True, allow_empty=False, max_length=MOST_LINES)  # type: ignore[call-arg]
 
     def validate_lines(self, lines: list[dict[str, Any]]) -> list[tuple[str, int]]:
@@ -161,11 +161,11 @@ class TransferQuery(serializers.Serializer[Any]):
     state = serializers.ChoiceField(Transfer.State.choices, required=False)
 
 
-class ShipIn(serializers.Serializer[Any]):
+class ShipIn(StrictSerializer):
     expected_on = serializers.DateField(required=False, allow_null=True)
 
 
-class ArrivalIn(serializers.Serializer[Any]):
+class ArrivalIn(StrictSerializer):
     """Without lines everything has arrived; with them each product must be named."""
 
     lines = ArrivedIn(many=True, required=False, max_length=MOST_LINES)  # type: ignore[call-arg]
@@ -175,7 +175,7 @@ class ArrivalIn(serializers.Serializer[Any]):
         return checked_lines(lines, "received", active=False)
 
 
-class ReasonIn(serializers.Serializer[Any]):
+class ReasonIn(StrictSerializer):
     reason = StrictText(max_length=200)
 
 
@@ -211,7 +211,7 @@ class TransferDetailOut(TransferOut):
 # --- counts -------------------------------------------------------------------------------
 
 
-class CountIn(serializers.Serializer[Any]):
+class CountIn(StrictSerializer):
     """All levels of the warehouse, those of ``skus``, or with ``due_only`` those that are due."""
 
     warehouse = WarehouseField(active=False)
@@ -243,7 +243,7 @@ class CountLineOut(serializers.ModelSerializer[CountLine]):
         fields = ["sku", "expected", "counted", "counted_by", "counted_at"]
 
 
-class RecordIn(serializers.Serializer[Any]):
+class RecordIn(StrictSerializer):
     """Of a line that was counted before, only a ``recount`` is taken."""
 
     lines = CountedIn(many=True, allow_empty=False, max_length=1000)  # type: ignore[call-arg]
@@ -256,7 +256,7 @@ class RecordIn(serializers.Serializer[Any]):
 # --- one level ----------------------------------------------------------------------------
 
 
-class LevelIn(serializers.Serializer[Any]):
+class LevelIn(StrictSerializer):
     """Which stock level."""
 
     warehouse = WarehouseField(active=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from supplychain.api import StrictInteger, StrictText
+from supplychain.api import StrictInteger, StrictSerializer, StrictText
 
 from .models import Receipt, Reservation, StockLevel, Warehouse
 from .paperwork_serializers import WarehouseField, WithLines
@@ -52,7 +52,7 @@ class ReservationOut(serializers.ModelSerializer[Reservation]):
         ]
 
 
-class ReleaseIn(serializers.Serializer[Any]):
+class ReleaseIn(StrictSerializer):
     """``set_aside``: they can't be sold, put them into quarantine."""
 
     reason = StrictText(max_length=200)
@@ -78,13 +78,13 @@ class ReceiptIn(WithLines):
         return attrs
 
 
-class ReturnLineIn(serializers.Serializer[Any]):
+class ReturnLineIn(StrictSerializer):
     sku = StrictText(max_length=64)
     quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
     disposition = serializers.ChoiceField(["restock", "quarantine", "scrap"])
 
 
-class ReturnIn(serializers.Serializer[Any]):
+class ReturnIn(StrictSerializer):
     """Goods of one shipment; a product may come back in different conditions."""
 
     shipment_id = serializers.UUIDField()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from django.db.models import QuerySet
 
-from .models import CatalogueItem, Channel, Order
+from .models import CatalogueItem, Channel, Order, OrderLine
 
 
 def orders_visible_to(channel: Channel | None) -> QuerySet[Order]:
@@ -23,3 +24,14 @@ def orderable(skus: Iterable[str]) -> set[str]:
     """Which of these SKUs the catalogue offers."""
     active = CatalogueItem.objects.filter(sku__in=set(skus), active=True)
     return set(active.values_list("sku", flat=True))
+
+
+def ordered(channel: Channel, external_ids: Iterable[str]) -> dict[str, set[str]]:
+    """{external_id: SKUs} of those of these orders that are placed already."""
+    lines = OrderLine.objects.filter(
+        order__channel=channel, order__external_id__in=set(external_ids)
+    )
+    found: dict[str, set[str]] = defaultdict(set)
+    for external_id, sku in lines.values_list("order__external_id", "sku"):
+        found[external_id].add(sku)
+    return found

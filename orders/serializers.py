@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 from rest_framework import serializers
 
-from supplychain.api import StrictDecimal, StrictFloat, StrictInteger, StrictText
+from supplychain.api import (
+    StrictDecimal,
+    StrictFloat,
+    StrictInteger,
+    StrictSerializer,
+    StrictText,
+)
 
 from .models import Order, OrderLine, OrderShipment, Status, StatusChange
 
 MAX_LINES = 500
 MAX_QUANTITY = 1_000_000
 MAX_PRIORITY = 9
-#: For so long at most an order may be left unconfirmed.
-LONGEST_HOLD = timedelta(days=7)
 #: What the order's column holds; the dearest lines together could come to more.
 MAX_TOTAL = Decimal(10) ** 16
 
 
-class CustomerIn(serializers.Serializer[Any]):
+class CustomerIn(StrictSerializer):
     name = StrictText(max_length=120)
     email = serializers.EmailField(max_length=254)
     phone = StrictText(max_length=40, required=False, allow_blank=True)
 
 
-class AddressIn(serializers.Serializer[Any]):
+class AddressIn(StrictSerializer):
     address = StrictText(max_length=200)
     city = StrictText(max_length=100)
     region = StrictText(max_length=100, required=False, allow_blank=True)
@@ -40,7 +44,7 @@ class AddressIn(serializers.Serializer[Any]):
     longitude = StrictFloat(min_value=-180, max_value=180)
 
 
-class LineIn(serializers.Serializer[Any]):
+class LineIn(StrictSerializer):
     sku = StrictText(max_length=64)
     quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
     unit_price = StrictDecimal(max_digits=12, decimal_places=2, min_value=0, coerce_to_string=False)
@@ -75,7 +79,7 @@ class AwareTime(serializers.DateTimeField):
         return super().enforce_timezone(value)
 
 
-class OrderIn(serializers.Serializer[Any]):
+class OrderIn(StrictSerializer):
     """``context["orderable"]``: the SKUs in the request that the catalogue offers."""
 
     external_id = StrictText(max_length=80)
@@ -89,14 +93,6 @@ class OrderIn(serializers.Serializer[Any]):
     requested_until = serializers.DateTimeField(required=False, allow_null=True)
     priority = StrictInteger(min_value=0, max_value=MAX_PRIORITY, required=False)
     confirm_by = AwareTime(required=False, allow_null=True)
-
-    def validate_confirm_by(self, moment: datetime | None) -> datetime | None:
-        now = timezone.now()
-        if moment and not now < moment <= now + LONGEST_HOLD:
-            raise serializers.ValidationError(
-                f"Must be in the future, and at most {LONGEST_HOLD.days} days ahead."
-            )
-        return moment
 
     def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         named_once(lines)
@@ -121,12 +117,12 @@ class OrderQuery(serializers.Serializer[Any]):
     channel = StrictText(required=False, allow_blank=True)
 
 
-class UnitsIn(serializers.Serializer[Any]):
+class UnitsIn(StrictSerializer):
     sku = StrictText(max_length=64)
     quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
 
 
-class CancelIn(serializers.Serializer[Any]):
+class CancelIn(StrictSerializer):
     """Without ``lines`` the whole order is meant."""
 
     reason = StrictText(max_length=200, required=False, allow_blank=True, default="")
@@ -136,7 +132,7 @@ class CancelIn(serializers.Serializer[Any]):
         return named_once(lines)
 
 
-class ConfirmIn(serializers.Serializer[Any]):
+class ConfirmIn(StrictSerializer):
     """Nothing more is to be said."""
 
 

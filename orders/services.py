@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,11 +24,27 @@ from supplychain.events.outbox import Emission, emit_all
 from . import events as tell
 from .models import CatalogueItem, Channel, Order, OrderLine, Status, StatusChange
 
+#: For so long at most an order may be left unconfirmed.
+LONGEST_HOLD = timedelta(days=7)
 
-class ExternalIdTaken(SupplyChainError):
-    """Another order with this external_id is there already, and it says something else."""
+
+class OrderRefused(SupplyChainError):
+    """The order can't be placed; ``field`` says which of its fields stands against it."""
 
     permanent = True
+    field: str
+
+
+class ExternalIdTaken(OrderRefused):
+    """Another order with this external_id is there already, and it says something else."""
+
+    field = "external_id"
+
+
+class ConfirmByOff(OrderRefused):
+    """A new order can't wait for its confirmation until then."""
+
+    field = "confirm_by"
 
 
 @dataclass(frozen=True)
@@ -39,16 +56,16 @@ class Placement:
 
 
 def place_order(*, channel: Channel, body: Mapping[str, Any], correlation_id: str) -> Placement:
-    """Place one order; raises ExternalIdTaken. ``body`` is what the API's serializer validated."""
+    """Place one order; raises OrderRefused. ``body`` is what the API's serializer validated."""
     [outcome] = place_orders(channel=channel, bodies=[body], correlation_ids=[correlation_id])
-    if isinstance(outcome, ExternalIdTaken):
+    if isinstance(outcome, OrderRefused):
         raise outcome
     return outcome
 
 
 def place_orders(
     *, channel: Channel, bodies: Sequence[Mapping[str, Any]], correlation_ids: Sequence[str]
-) -> list[Placement | ExternalIdTaken]:
+) -> list[Placement | OrderRefused]:
     """Place many orders at once; an order that was there before is found, not doubled.
 
     Several calls with the same external ids at once are settled by the unique constraint:
@@ -66,27 +83,37 @@ def place_orders(
 
 def _place(
     channel: Channel, bodies: Sequence[Mapping[str, Any]], correlation_ids: Sequence[str]
-) -> list[Placement | ExternalIdTaken]:
+) -> list[Placement | OrderRefused]:
     wanted = [body["external_id"] for body in bodies]
     found = Order.objects.filter(channel=channel, external_id__in=wanted)
     known = {order.external_id: order for order in found}
     created: dict[str, Order] = {}
     lines: list[OrderLine] = []
     emissions: list[Emission] = []
-    outcomes: list[Placement | ExternalIdTaken] = []
+    outcomes: list[Placement | OrderRefused] = []
     for body, correlation_id in zip(bodies, correlation_ids, strict=True):
         order = known.get(body["external_id"])
-        if order is None:
+        if order is not None:
+            outcomes.append(_existing(order, body))
+        elif refusal := _why_not_new(body):
+            outcomes.append(refusal)
+        else:
             order = _new_order(channel, body, correlation_id)
             known[order.external_id] = created[order.external_id] = order
             lines += _new_lines(order, body)
             emissions.append(_placed(order, body))
             outcomes.append(Placement(order, created=True))
-        else:
-            outcomes.append(_existing(order, body))
     _store(list(created.values()), lines)
     emit_all(emissions)
     return outcomes
+
+
+def _why_not_new(body: Mapping[str, Any]) -> OrderRefused | None:
+    """What time makes wrong of an order that was right; one that is placed already is spared."""
+    moment, now = body.get("confirm_by"), timezone.now()
+    if moment and not now < moment <= now + LONGEST_HOLD:
+        return ConfirmByOff(f"Must be in the future, and at most {LONGEST_HOLD.days} days ahead.")
+    return None
 
 
 def _existing(order: Order, body: Mapping[str, Any]) -> Placement | ExternalIdTaken:

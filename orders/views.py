@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from supplychain.api import RecentFirst
+from supplychain.api import RecentFirst, no_such_fields
 
 from . import changing, selectors
 from .intake import MAX_BULK, Result, accept
@@ -33,6 +33,17 @@ def visible_to(request: Request) -> QuerySet[Order]:
     if request.user.is_staff:
         return selectors.orders_visible_to(None)
     return selectors.orders_visible_to(channel_of(request))
+
+
+def changeable(request: Request, pk: UUID) -> Order:
+    """An order that whoever asks may change: the channel whose it is, or staff with the right to
+    change orders. 403 for other staff, 404 for another channel's order."""
+    order = get_object_or_404(visible_to(request), pk=pk)
+    channel: Channel | None = getattr(request.user, "channel", None)
+    own = channel is not None and channel.active and channel.pk == order.channel_id
+    if not own and not request.user.has_perm("orders.change_order"):
+        raise PermissionDenied("You may look at orders, not change them (orders.change_order).")
+    return order
 
 
 class RecentOrders(RecentFirst):
@@ -71,6 +82,8 @@ class OrderBulk(APIView):
         """Place up to 500 orders; each item is answered on its own."""
         channel = channel_of(request)
         data: Any = request.data
+        if unknown := no_such_fields(data, ["orders"]):
+            raise ValidationError(unknown)
         bodies = data.get("orders") if isinstance(data, dict) else None
         if not isinstance(bodies, list) or not 1 <= len(bodies) <= MAX_BULK:
             raise ValidationError({"orders": f"A list of 1 to {MAX_BULK} orders is required."})
@@ -100,7 +113,7 @@ class OrderCancel(APIView):
     def post(self, request: Request, pk: UUID) -> Response:
         """Take an order, or some of its units, back before they have left; 409 when it is too
         late. Units that turn out to have left already are put back into the order."""
-        order = get_object_or_404(visible_to(request), pk=pk)
+        order = changeable(request, pk)
         body = CancelIn(data=request.data)
         body.is_valid(raise_exception=True)
         said = {"reason": body.validated_data["reason"], "by": request.user.get_username()}
@@ -117,7 +130,7 @@ class OrderConfirm(APIView):
 
     def post(self, request: Request, pk: UUID) -> Response:
         """Confirm an order that was placed with confirm_by, until then; 409 when it is too late."""
-        order = get_object_or_404(visible_to(request), pk=pk)
+        order = changeable(request, pk)
         ConfirmIn(data=request.data).is_valid(raise_exception=True)
         changing.confirm_order(order_id=order.pk, by=request.user.get_username())
         return _shown(order)

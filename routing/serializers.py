@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from supplychain.api import StrictText
+from supplychain.api import StrictSerializer, StrictText
 
 from .models import PlanRun, Route, Stop
 
@@ -79,5 +79,5 @@ class RouteQuery(serializers.Serializer[Any]):
     state = serializers.ChoiceField(Route.State.choices, required=False)
 
 
-class FailIn(serializers.Serializer[Any]):
+class FailIn(StrictSerializer):
     reason = StrictText(max_length=300)

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -73,6 +74,37 @@ class StrictText(serializers.CharField):
         if not isinstance(data, str):
             raise serializers.ValidationError("A JSON string is required.")
         return str(super().to_internal_value(data))
+
+
+#: Of the fields that nobody knows, so many are named for each object of a body.
+_MOST_UNKNOWN = 5
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Takes the fields that it has and no others: who sends one that nobody reads has misspelt it,
+    or hopes for something that won't happen."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        errors = no_such_fields(data, self.fields)
+        try:
+            value = super().to_internal_value(data)
+        except ValidationError as wrong:
+            raise ValidationError({**wrong.detail, **errors}) from wrong  # type: ignore[dict-item]
+        if errors:
+            raise ValidationError(errors)
+        return value
+
+
+def no_such_fields(data: Any, known: Container[str]) -> dict[str, list[str]]:
+    """The errors of an object that says more than it can be asked for."""
+    names = data if isinstance(data, Mapping) else ()
+    unknown = islice((name for name in names if name not in known), _MOST_UNKNOWN)
+    return {_sayable(name): ["There is no such field."] for name in unknown}
+
+
+def _sayable(name: str) -> str:
+    """A name of the sender's, short, and without what no answer can be written with."""
+    return name[:80].encode(errors="backslashreplace").decode()
 
 
 class RecentFirst(CursorPagination):

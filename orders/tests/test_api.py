@@ -1,17 +1,21 @@
 """The API as channels and staff use it."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import Permission, User
+from django.utils import timezone
 
 from orders import services
-from orders.models import Order, Status
+from orders.models import CatalogueItem, Order, Status
 
 from .conftest import (
     BULK,
     NOON,
     URL,
     body,
+    client_of,
     consume,
     drive,
     names,
@@ -140,6 +144,19 @@ def test_external_ids_of_two_channels_have_nothing_to_do_with_each_other(client)
     assert first.json()["id"] != second.json()["id"]
 
 
+def test_the_same_order_is_the_same_though_a_product_is_no_longer_sold(client):
+    first = client.post(URL, body(), format="json")
+    CatalogueItem.objects.filter(sku="B").update(active=False)
+    before = rows()
+    second = client.post(URL, body(), format="json")
+    assert (second.status_code, second.json()) == (200, first.json())
+    bodies = [body(), body(external_id="W-2"), body(lines__0__quantity=1)]
+    bulk = client.post(BULK, {"orders": bodies}, format="json").json()["results"]
+    assert [item["status"] for item in bulk] == ["existing", "refused", "conflict"]
+    assert [error["field"] for error in bulk[1]["errors"]] == ["lines[1].sku"]
+    assert rows() == before
+
+
 # --- looking ------------------------------------------------------------------------------
 
 
@@ -166,7 +183,37 @@ def test_staff_sees_every_channels_orders(channel, staff):
     assert ids(staff.get(URL)) == ["S-1", "W-1"]
     assert ids(staff.get(URL, {"channel": "web"})) == ["W-1"]
     assert staff.get(f"{URL}{theirs.pk}/").json()["channel"] == "shop"
-    assert staff.post(f"{URL}{theirs.pk}/cancel/").json()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("action", "sent"),
+    [("cancel", {}), ("cancel", {"lines": [{"sku": "A", "quantity": 1}]}), ("confirm", {})],
+)
+def test_staff_needs_the_right_to_change_an_order(channel, staff, action, sent):
+    order = place(channel, confirm_by=(timezone.now() + timedelta(hours=1)).isoformat())
+    answer = staff.post(f"{URL}{order.pk}/{action}/", sent, format="json")
+    assert answer.status_code == 403
+    assert "orders.change_order" in answer.json()["errors"][0]["reason"]
+    assert names(order.pk) == ["placed"]
+    right = Permission.objects.get(codename="change_order")
+    User.objects.get(username="clerk").user_permissions.add(right)
+    assert staff.post(f"{URL}{order.pk}/{action}/", sent, format="json").status_code == 200
+    assert len(names(order.pk)) == 2
+
+
+def test_staff_that_is_a_channel_changes_its_own_orders_only(client, channel):
+    other_channel, _ = shop("shop")
+    mine, theirs = place(channel), place(other_channel, external_id="S-1")
+    User.objects.filter(channel=channel).update(is_staff=True)
+    assert client.post(f"{URL}{theirs.pk}/cancel/").status_code == 403
+    assert client.post(f"{URL}{mine.pk}/cancel/").status_code == 200
+
+
+def test_the_right_to_change_orders_does_not_make_staff(channel, django_user_model):
+    order = place(channel)
+    somebody = django_user_model.objects.create_user("somebody")
+    somebody.user_permissions.add(Permission.objects.get(codename="change_order"))
+    assert client_of(somebody).post(f"{URL}{order.pk}/cancel/").status_code == 403
 
 
 def test_staff_without_a_channel_places_nothing(staff, channel):

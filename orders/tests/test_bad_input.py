@@ -81,11 +81,71 @@ def test_what_is_not_an_object_is_refused(client, content):
     assert rows() == NOTHING
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"\\ud800": "\\ud800", "\\u0000": 1}'])
+@pytest.mark.parametrize("content", ["", "{}"])
 def test_an_order_of_nothing_names_all_that_is_missing(client, content):
     fields = refusal(send(client, content))
     assert fields == ["external_id", "customer", "ship_to", "lines", "currency"]
     assert rows() == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("external_number", "external_number"),
+        ("customer__fax", "customer.fax"),
+        ("ship_to__lattitude", "ship_to.lattitude"),
+        ("lines__1__price", "lines[1].price"),
+        ("confirmed_at", "confirmed_at"),
+        ("status", "status"),
+        ("\ud800", "\\ud800"),
+        ("\0", "\0"),
+        ("", "body"),
+        ("x" * 5000, "x" * 80),
+    ],
+    ids=range(10),
+)
+def test_a_field_that_nobody_reads_is_named(client, path, field):
+    sent = json.dumps(body(**{path: 1}))
+    answer = send(client, sent)
+    assert refusal(answer) == [field]
+    assert answer.json()["errors"][0]["reason"] == "There is no such field."
+    [item] = send(client, f'{{"orders": [{sent}]}}', BULK).json()["results"]
+    assert (item["status"], item["errors"]) == ("refused", answer.json()["errors"])
+    assert rows() == NOTHING
+
+
+def test_a_field_that_nobody_reads_is_named_beside_what_else_is_wrong(client):
+    wrong = body(currency="euro", colour="red", lines__0__quantity=0, lines__0__colour="red")
+    fields = refusal(client.post(URL, wrong, format="json"))
+    assert fields == ["lines[0].quantity", "lines[0].colour", "currency", "colour"]
+
+
+def test_of_many_fields_that_nobody_reads_the_first_are_named(client):
+    many = {f"f{n}": n for n in range(1000)}
+    fields = refusal(client.post(URL, body(**many), format="json"))
+    assert fields == [f"f{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"lines": [{"sku": "A", "quantity": 1, "unit_price": "1.50"}]}, "lines[0].unit_price"),
+        ({"line": [{"sku": "A", "quantity": 1}]}, "line"),  # else it would cancel all
+    ],
+)
+def test_a_misspelt_cancellation_cancels_nothing(client, channel, sent, field):
+    order = place(channel)
+    answer = client.post(f"{URL}{order.pk}/cancel/", sent, format="json")
+    assert refusal(answer) == [field]
+    assert Order.objects.get().status == "placed"
+
+
+def test_a_confirmation_and_a_bulk_say_nothing_more(client, channel):
+    order = place(channel)
+    assert refusal(client.post(f"{URL}{order.pk}/confirm/", {"by": 1}, format="json")) == ["by"]
+    bulk = {"orders": [body(external_id="W-2")], "dry_run": True}
+    assert refusal(client.post(BULK, bulk, format="json")) == ["dry_run"]
+    assert Order.objects.count() == 1
 
 
 @pytest.mark.parametrize("charset", ["hex", "zlib", "rot13", "utf-16", "undefined", "nonsense"])

@@ -8,11 +8,13 @@ from itertools import groupby, pairwise
 import pytest
 from django.utils import timezone
 
+from conftest import eventually
 from inventory import events as stock
 from orders import changing, saga
 from orders.lifecycle import TRANSITIONS
 from orders.models import Order, OrderLine, OrderShipment
 from supplychain.events.models import InboxEntry
+from supplychain.operations.loading.targets import InProcess
 
 from .conftest import (
     BULK,
@@ -138,6 +140,28 @@ def test_a_bad_priority_or_time_is_refused(client, field, value):
     assert [e["field"] for e in answer.json()["errors"]] == [field]
     bulk = client.post(BULK, {"orders": [body(**{field: value})]}, format="json")
     assert bulk.json()["results"][0]["status"] == "refused"
+    assert rows() == before
+
+
+def test_the_same_order_is_the_same_though_its_time_to_be_confirmed_is_over(client, channel):
+    sent = body(confirm_by=soon(seconds=2))
+    made = client.post(URL, sent, format="json").json()
+    until = Order.objects.get().confirm_by
+    eventually(lambda: timezone.now() > until)
+    before = rows()
+    again = client.post(URL, sent, format="json")
+    assert (again.status_code, again.json()) == (200, made)
+    assert client.post(URL, {**sent, "currency": "EUR"}, format="json").status_code == 409
+    new = client.post(URL, {**sent, "external_id": "W-2"}, format="json")
+    [error] = new.json()["errors"]
+    assert (new.status_code, error["field"]) == (400, "confirm_by")
+    assert error["reason"] == "Must be in the future, and at most 7 days ahead."
+    bodies = [sent, {**sent, "external_id": "W-2"}, {**sent, "currency": "EUR"}]
+    bulk = client.post(BULK, {"orders": bodies}, format="json").json()["results"]
+    assert [item["status"] for item in bulk] == ["existing", "refused", "conflict"]
+    assert bulk[1]["errors"] == [error]
+    [loaded] = InProcess(channel).send([sent])  # as load_orders does
+    assert loaded.status == "existing"
     assert rows() == before
 
 

@@ -3,11 +3,13 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from conftest import eventually
@@ -30,11 +32,11 @@ def checked(**fields):
     return order.validated_data
 
 
-def post(address, token, content):
+def post(address, token, content, url=URL):
     """One request on a connection of its own."""
     http = HTTPConnection(address, timeout=60)
     headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
-    http.request("POST", URL, json.dumps(content), headers)
+    http.request("POST", url, json.dumps(content), headers)
     answer = http.getresponse()
     result = answer.status, json.loads(answer.read())
     http.close()
@@ -160,3 +162,44 @@ def test_catalogue_news_in_any_order_wait_for_each_other(db):
     assert at_once(*calls) == [None] * 4
     assert set(CatalogueItem.objects.values_list("name", flat=True)) == {"4"}
     assert threading.active_count() < 50
+
+
+def test_an_order_is_confirmed_once_by_many(channel):
+    order = place(channel, confirm_by=(timezone.now() + timedelta(hours=1)).isoformat())
+    confirm = lambda: changing.confirm_order(order_id=order.pk, by="web")  # noqa: E731
+    results = at_once(*[confirm] * CONNECTIONS)
+    assert len({getattr(result, "confirmed_at", result) for result in results}) == 1
+    assert names(order.pk) == ["placed", "confirmed"]
+    assert order.history.count() == 2
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_confirmed_cut_and_cancelled_at_once_all_tell_one_story(web, live_server, turn):
+    """Whoever comes first: what is answered 200 has happened, in the order in which it is told."""
+    channel, _ = web
+    address = urlsplit(live_server.url).netloc
+    token = Token.objects.get(user=channel.user).key
+    order = place(channel, confirm_by=(timezone.now() + timedelta(hours=1)).isoformat())
+    path = f"{URL}{order.pk}/"
+    one = {"lines": [{"sku": "A", "quantity": 1}]}
+    asked = [("confirm/", {}), ("cancel/", one), ("cancel/", one), ("confirm/", {})]
+    if turn % 2:
+        asked.append(("cancel/", {}))
+    results = at_once(*[lambda a=a: post(address, token, a[1], path + a[0]) for a in asked])
+    answers = [code for code, _ in results]
+    assert set(answers) <= {200, 409}
+    order.refresh_from_db()
+    said, envelopes = names(order.pk), told(order.pk)
+    assert [e.sequence for e in envelopes] == list(range(1, len(said) + 1))
+    assert (
+        ("confirmed" in said)
+        == (order.confirmed_at is not None)
+        == (200 in (answers[0], answers[3]))
+    )
+    cut = said.count("lines_cancelled")
+    assert order.cancelled_quantity == cut == OrderLine.objects.get(order=order, sku="A").cancelled
+    assert cut == answers[1:3].count(200)
+    if turn % 2:
+        assert (said[-1], order.status, answers[4]) == ("cancelled", Status.CANCELLED, 200)
+    else:
+        assert (answers, said.count("confirmed"), order.wanted) == ([200] * 4, 1, 2)
