@@ -6,6 +6,7 @@ gone out. Everything else it reads from the books.
 """
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -75,9 +76,9 @@ class Shop(RuleBasedStateMachine):
         self._undo = transaction.atomic()
         self._undo.__enter__()
         self._orders = 0
-        self._owned = Counter()
+        self._owned: Counter[str] = Counter()
         self._wanted = {}
-        self._taken = Counter()
+        self._taken: Counter[tuple[int, str]] = Counter()
 
     def teardown(self):
         transaction.set_rollback(True)
@@ -371,7 +372,7 @@ def sent_back(shipment_id):
 
 def counted(rows, sku):
     """{(order, SKU): units}"""
-    total = Counter()
+    total: Counter[Any] = Counter()
     for pk, name, units in rows.values_list("allocation_id", sku, "quantity"):
         total[pk, name] += units
     return total

@@ -29,7 +29,7 @@ def dead_letters(user: Any) -> Iterator[Task]:
     yield Task(
         "Events not published",
         capped(OutboxEvent.objects.filter(published_at=None, parked_at=None)),
-        outbox,
+        f"{outbox}?stage=pending",
         "outbox",
         "More than a moment's worth: look at the relay and the broker.",
     )
