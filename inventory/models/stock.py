@@ -51,6 +51,15 @@ class StockLevel(Aggregate):
                 condition=Q(reserved__lte=F("on_hand")), name="nothing_sold_twice"
             ),
         ]
+        # For what needs doing; of no figure that a reservation changes, which would cost it.
+        indexes = [
+            models.Index(
+                fields=["warehouse"], name="level_watched", condition=Q(reorder_point__gt=0)
+            ),
+            models.Index(
+                fields=["warehouse"], name="level_quarantined", condition=Q(quarantined__gt=0)
+            ),
+        ]
 
     #: ``promisable`` as SQL.
     PROMISABLE = Greatest(F("on_hand") - F("reserved") - F("safety_stock"), Value(0))
