@@ -5,21 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 #: Pixels of the drawing; it grows with the page, and is scrolled where that is narrow.
-WIDTH, HEIGHT = 640, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 28
+WIDTH, HEIGHT = 800, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 26
 #: Told apart by those who see few colours, on white and on black.
 COLOURS = ("#0d9488", "#d97706", "#6366f1", "#db2777", "#65a30d", "#0284c7", "#a855f7", "#78716c")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A figure at the end of each of the chart's days."""
+    """A figure at each of the chart's moments."""
 
     name: str
     values: Sequence[int]
@@ -30,20 +29,23 @@ class Line:
         return f"{self.name}: {first:,} at first, {last:,} now"
 
 
-def step_chart(days: Sequence[date], lines: Sequence[Line], *, title: str) -> SafeString:
-    """One stepped line for each; a figure stays until the day on which it changes."""
+def step_chart(moments: Sequence[str], lines: Sequence[Line], *, title: str) -> SafeString:
+    """One stepped line for each, over moments that are equally far from each other; a figure
+    stays until the moment at which it changes."""
     top = _nice(max((max(line.values) for line in lines), default=0))
-    frame = _Frame(len(days), top)
+    frame = _Frame(len(moments), top)
     return format_html(
-        '<figure><div style="overflow-x:auto"><svg viewBox="0 0 {} {}" role="img" aria-label="{}" '
-        'style="width:100%;min-width:{}px" font-size="11" fill="currentColor">{}{}{}</svg></div>'
+        # Where it must be scrolled, it begins with what was last.
+        '<figure><div style="overflow-x:auto;direction:rtl"><svg viewBox="0 0 {} {}" role="img" '
+        'aria-label="{}" style="direction:ltr;width:100%;min-width:{}px" font-size="10" '
+        'fill="currentColor">{}{}{}</svg></div>'
         '<figcaption style="display:flex;flex-wrap:wrap;gap:4px 16px;font-size:12px">{}'
         "</figcaption></figure>",
         *(WIDTH, HEIGHT),
         f"{title}. " + "; ".join(line.in_words for line in lines),
         WIDTH - 80,
         format_html_join("", "{}", ((mark,) for mark in _scale(frame))),
-        format_html_join("", "{}", ((mark,) for mark in _dates(frame, days))),
+        format_html_join("", "{}", ((mark,) for mark in _moments(frame, moments))),
         format_html_join("", "{}", ((_path(frame, n, line),) for n, line in enumerate(lines))),
         format_html_join("", "{}", ((_label(n, line),) for n, line in enumerate(lines))),
     )
@@ -55,11 +57,11 @@ def colour(number: int) -> str:
 
 @dataclass(frozen=True)
 class _Frame:
-    days: int
+    steps: int
     top: int
 
-    def x(self, day: int) -> float:
-        return round(_LEFT + day * (WIDTH - _LEFT - _RIGHT) / max(1, self.days - 1), 1)
+    def x(self, step: int) -> float:
+        return round(_LEFT + step * (WIDTH - _LEFT - _RIGHT) / max(1, self.steps - 1), 1)
 
     def y(self, value: float) -> float:
         return round(HEIGHT - _BOTTOM - value * (HEIGHT - _TOP - _BOTTOM) / self.top, 1)
@@ -86,22 +88,22 @@ def _scale(frame: _Frame) -> Iterator[SafeString]:
         )
 
 
-def _dates(frame: _Frame, days: Sequence[date]) -> Iterator[SafeString]:
+def _moments(frame: _Frame, moments: Sequence[str]) -> Iterator[SafeString]:
     """The first, the last and some between."""
-    last = len(days) - 1
-    for day in sorted({last * part // 4 for part in range(5)}) if days else ():
-        anchor = "start" if day == 0 else "end" if day == last else "middle"
+    last = len(moments) - 1
+    for step in sorted({last * part // 4 for part in range(5)}) if moments else ():
+        anchor = "start" if step == 0 else "end" if step == last else "middle"
         yield format_html(
             '<text x="{}" y="{}" text-anchor="{}" fill-opacity=".7">{}</text>',
-            *(frame.x(day), HEIGHT - 8, anchor, f"{days[day].day} {days[day]:%b}"),
+            *(frame.x(step), HEIGHT - 8, anchor, moments[step]),
         )
 
 
 def _path(frame: _Frame, number: int, line: Line) -> SafeString:
     steps, before = [f"M{frame.x(0)} {frame.y(line.values[0])}"], line.values[0]
-    for day, value in enumerate(line.values):
-        if value != before or day == len(line.values) - 1:
-            steps.append(f"H{frame.x(day)}V{frame.y(value)}")
+    for step, value in enumerate(line.values):
+        if value != before or step == len(line.values) - 1:
+            steps.append(f"H{frame.x(step)}V{frame.y(value)}")
         before = value
     return format_html(
         '<path d="{}" fill="none" stroke="{}" stroke-width="2" stroke-linejoin="round">'

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Sum
-from django.db.models.functions import TruncDate
+from django.db.models import F, QuerySet, Sum
+from django.db.models.functions import Trunc
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -115,43 +115,77 @@ def _movements(levels: Sequence[StockLevel]) -> list[StockMovement]:
 # --- the chart ----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """What the chart counts in: a moment is the end of so long a step."""
+
+    kind: str
+    step: timedelta
+    label: str
+
+    def moments(self, first: datetime, now: datetime) -> list[datetime]:
+        """From the step before the first change to the one that is not over."""
+        moments = [first - self.step]
+        while moments[-1] + self.step <= now:
+            moments.append(moments[-1] + self.step)
+        return moments
+
+
+_MINUTES = _Scale("minute", timedelta(minutes=1), "%H:%M")
+_HOURS = _Scale("hour", timedelta(hours=1), "%d %b %H:00")
+_DAYS = _Scale("day", timedelta(days=1), "%d %b")
+
+
+def _scale(history: timedelta) -> _Scale:
+    if history < timedelta(hours=3):
+        return _MINUTES
+    return _HOURS if history < timedelta(days=4) else _DAYS
+
+
 def _chart(product: Product, levels: Sequence[StockLevel]) -> SafeString | str:
-    """On hand at the end of each day, back from what is on hand now."""
-    today = timezone.now().date()
-    changes = _changes(levels, timezone.now() - timedelta(days=DAYS))
-    drawn = [level for level in levels if level.on_hand or changes[level.pk]]
-    if not drawn:
+    """On hand at the end of each step (UTC), back from what is on hand now."""
+    now = timezone.now()
+    rows = _drawn(levels, now)
+    first = rows.order_by("at").values_list("at", flat=True).first()
+    scale = _scale(now - first) if first else _DAYS
+    changes = _changes(rows, scale)
+    shown = [level for level in levels if level.on_hand or changes[level.pk]]
+    if not shown:
         return ""
     # Those that matter, where there are more warehouses than colours.
-    drawn = sorted(drawn, key=lambda level: -level.on_hand)[: len(COLOURS)]
-    first = min((day for level in drawn for day in changes[level.pk]), default=today)
-    start = min(first, today - timedelta(days=6)) - timedelta(days=1)
-    days = [start + timedelta(days=n) for n in range((today - start).days + 1)]
+    shown = sorted(shown, key=lambda level: -level.on_hand)[: len(COLOURS)]
+    begin = min((at for level in shown for at in changes[level.pk]), default=now)
+    moments = scale.moments(begin, now)
     lines = [
-        Line(level.warehouse.code, _backwards(level.on_hand, days, changes[level.pk]))
-        for level in sorted(drawn, key=lambda level: level.warehouse.code)
+        Line(level.warehouse.code, _backwards(level.on_hand, moments, changes[level.pk]))
+        for level in sorted(shown, key=lambda level: level.warehouse.code)
     ]
-    return step_chart(days, lines, title=f"{product.sku} on hand by warehouse")
+    labels = [f"{at:{scale.label}}".lstrip("0") for at in moments]
+    return step_chart(labels, lines, title=f"{product.sku} on hand by warehouse")
 
 
-def _changes(levels: Sequence[StockLevel], since: datetime) -> dict[int, dict[date, int]]:
-    """{level: {day: what was added in sum}}; only days of which all movements are known."""
+def _drawn(levels: Sequence[StockLevel], now: datetime) -> QuerySet[StockMovement]:
+    """The movements of the last days; where they are too many, only of days that are known in
+    whole."""
     rows = StockMovement.objects.filter(
-        level__in=levels, bucket=StockMovement.Bucket.ON_HAND, at__gte=since
+        level__in=levels, bucket=StockMovement.Bucket.ON_HAND, at__gte=now - timedelta(days=DAYS)
     )
     oldest = rows.order_by("-pk").values_list("at", flat=True)[DRAWN : DRAWN + 1].first()
-    if oldest is not None:
-        rows = rows.filter(at__date__gt=oldest.date())
-    found: dict[int, dict[date, int]] = defaultdict(dict)
-    days = rows.order_by().annotate(day=TruncDate("at")).values_list("level", "day")
-    for level, day, delta in days.annotate(Sum("delta")):
-        found[level][day] = delta
+    return rows.filter(at__date__gt=oldest.date()) if oldest is not None else rows
+
+
+def _changes(rows: QuerySet[StockMovement], scale: _Scale) -> dict[int, dict[datetime, int]]:
+    """{level: {beginning of a step: what was added in it}}"""
+    found: dict[int, dict[datetime, int]] = defaultdict(dict)
+    steps = rows.order_by().annotate(step=Trunc("at", scale.kind)).values_list("level", "step")
+    for level, step, delta in steps.annotate(Sum("delta")):
+        found[level][step] = delta
     return found
 
 
-def _backwards(now: int, days: Sequence[date], changes: Mapping[date, int]) -> list[int]:
+def _backwards(now: int, moments: Sequence[datetime], changes: Mapping[datetime, int]) -> list[int]:
     values = []
-    for day in reversed(days):
+    for at in reversed(moments):
         values.append(now)
-        now -= changes.get(day, 0)
+        now -= changes.get(at, 0)
     return values[::-1]

@@ -170,6 +170,20 @@ def test_what_was_longer_ago_is_where_the_chart_begins(boss, on_day):
     assert values(page(boss).chart) == {"york": [8, 9]}
 
 
+@pytest.mark.parametrize(
+    ("days", "label"), [(1 / 24, r"\d{1,2}:\d\d"), (2, r"\d+ \w{3} \d\d:00"), (20, r"\d+ \w{3}")]
+)
+def test_a_short_history_is_drawn_in_smaller_steps(boss, on_day, days, label):
+    stocked(A={"york": 0})
+    on_day(days, lambda: receive("york", A=3))
+    on_day(days / 2, lambda: receive("york", A=2))
+    chart = page(boss).chart
+    assert values(chart) == {"york": [0, 3, 5]}
+    moments = re.findall(r'y="212" [^>]*>([^<]*)<', chart)
+    assert len(moments) == 5
+    assert all(re.fullmatch(label, text) for text in moments)
+
+
 def test_of_too_many_movements_only_whole_days_are_drawn(boss, on_day, monkeypatch):
     monkeypatch.setattr("inventory.product_page.DRAWN", 3)
     stocked(A={"york": 0})
@@ -179,8 +193,8 @@ def test_of_too_many_movements_only_whole_days_are_drawn(boss, on_day, monkeypat
 
 
 def test_a_name_can_not_break_out_of_the_picture():
-    days = [date(2026, 1, 1), date(2026, 1, 2)]
-    chart = charts.step_chart(days, [charts.Line("<b>'\"", [1, 2])], title='"><script>')
+    line = charts.Line("<b>'\"", [1, 2])
+    chart = charts.step_chart(["<b>", "1 Jan"], [line], title='"><script>')
     assert "<b>" not in chart
     assert "<script>" not in chart
 
@@ -197,6 +211,5 @@ def test_figures_of_the_scale_are_short(value, text):
     ("highest", "end"), [(0, 4), (4, 4), (5, 8), (9, 20), (21, 40), (10**9, 2 * 10**9)]
 )
 def test_the_scale_ends_at_a_round_figure(highest, end):
-    days = [date(2026, 1, 1)]
-    chart = charts.step_chart(days, [charts.Line("york", [highest])], title="A")
+    chart = charts.step_chart(["now"], [charts.Line("york", [highest])], title="A")
     assert charts.short(end) in re.findall(r">([\d.kMG]+)</text>", chart)
