@@ -39,6 +39,16 @@ class StaffForm(forms.Form):
             dress = next(classes for kind, classes in _DRESSES if isinstance(field.widget, kind))
             field.widget.attrs.setdefault("class", " ".join(dress))
 
+    @property
+    def numbers(self) -> list[forms.BoundField]:
+        """Those of single products; a page shows them side by side with their hints."""
+        return []
+
+    @property
+    def others(self) -> list[forms.BoundField]:
+        shown = {bound.name for bound in self.numbers}
+        return [bound for bound in self if bound.name not in shown]
+
 
 def quantity_field(label: str = "Quantity", at_least: int = 1, **options: Any) -> Any:
     return forms.IntegerField(min_value=at_least, max_value=MAX_QUANTITY, label=label, **options)
@@ -210,8 +220,13 @@ class PerProductForm(StaffForm):
             numbers[f"n{index}-{sku}"] = quantity_field(
                 sku, self.at_least, required=False, help_text=hint, initial=likely
             )
-            numbers[f"n{index}-{sku}"].widget.attrs["class"] = " ".join(theme.INPUT_CLASSES)
+            attrs = {"class": " ".join(theme.INPUT_CLASSES), "inputmode": "numeric"}
+            numbers[f"n{index}-{sku}"].widget.attrs.update(attrs)
         self.fields = {**numbers, **self.fields}
+
+    @property
+    def numbers(self) -> list[forms.BoundField]:
+        return [self[name] for name in self._skus]
 
     def clean(self) -> dict[str, Any]:
         """``lines`` instead of a field for each product; empty fields say nothing."""

@@ -136,7 +136,7 @@ class Step:
             "original": self._row,
             "act": self._act,
             "form": form,
-            "figures": _figures(self._row),
+            "figures": figures_of(self._row) if isinstance(self._row, StockLevel) else [],
             "confirming": changes is not None,
             "changes": (changes or [])[:SHOWN],
             "more": max(0, len(changes or []) - SHOWN),
@@ -146,12 +146,11 @@ class Step:
         return render(self._request, "inventory/act.html", context)
 
 
-def _figures(row: Any) -> list[tuple[str, int]]:
+def figures_of(level: StockLevel) -> list[tuple[str, int]]:
     """What a level says now."""
-    if not isinstance(row, StockLevel):
-        return []
-    figures = [(name.replace("_", " "), getattr(row, name)) for name in preview.FIGURES]
-    return [figures[0], ("available", row.available), *figures[1:]]
+    figures = [(name.replace("_", " "), getattr(level, name)) for name in preview.FIGURES]
+    can = [("available", level.available), ("can be promised", level.promisable)]
+    return [*figures[:2], *can, *figures[2:]]
 
 
 def _said(form: forms.Form) -> list[tuple[str, str]]:
@@ -177,6 +176,7 @@ class StaffAdmin(ModelAdmin):
     """
 
     places: Sequence[str] = ("warehouse",)
+    list_per_page = 25  # on a phone a row is a card
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)

@@ -18,7 +18,7 @@ from .. import access, adjusting, correcting, forms, receiving
 from ..file_pages import ExportsFiles, ImportsFiles
 from ..models import Reservation, StockLevel, StockMovement
 from ..resources import LevelResource, MovementResource
-from .acting import Act, StaffAdmin, button
+from .acting import Act, StaffAdmin, button, figures_of
 from .filters import Availability, ByLevelsWarehouse, ByWarehouse
 
 #: Lines that a level's page shows; the rest is a click away.
@@ -118,8 +118,7 @@ class StockLevelAdmin(ImportsFiles, ReadOnly, StaffAdmin):
     resource_classes = [LevelResource]
     import_rights = (access.IMPORTS,)
     list_display = [
-        *("product", "warehouse", "on_hand", "reserved", "free", "safety_stock"),
-        *("reorder_point", "in_transit", "quarantined"),
+        *("product", "name", "warehouse", "on_hand", "reserved", "free", "kept_for", "elsewhere"),
     ]
     list_filter = [ByWarehouse, Availability, "product__storage_class"]
     search_fields = ["product__sku", "product__name"]
@@ -127,20 +126,9 @@ class StockLevelAdmin(ImportsFiles, ReadOnly, StaffAdmin):
     list_select_related = ["product", "warehouse"]
     ordering = ["product__sku", "warehouse__code"]
     paginator = ShallowPaginator
-    fieldsets = [
-        (
-            None,
-            {
-                "fields": [
-                    ("sku", "warehouse"),
-                    ("on_hand", "reserved", "free", "to_promise"),
-                    ("quarantined", "in_transit", "safety_stock", "reorder_point"),
-                    "counted_at",
-                ]
-            },
-        )
-    ]
-    readonly_fields = ["sku", "free", "to_promise", "counted_at"]
+    fieldsets = [(None, {"fields": [("sku", "warehouse"), ("counted_at", "is_low")]})]
+    readonly_fields = ["sku", "counted_at", "is_low"]
+    change_form_outer_before_template = "inventory/figures.html"
     change_form_outer_after_template = "inventory/level.html"
     actions = ["count_them", "move_them"]
 
@@ -159,14 +147,31 @@ class StockLevelAdmin(ImportsFiles, ReadOnly, StaffAdmin):
     def free(self, level: StockLevel) -> int:
         return level.available
 
-    @admin.display(description="available to promise")
-    def to_promise(self, level: StockLevel) -> int:
-        return level.promisable
+    @admin.display(description="name", ordering="product__name")
+    def name(self, level: StockLevel) -> str:
+        return level.product.name
+
+    @admin.display(description="safety, reorder", ordering="reorder_point")
+    def kept_for(self, level: StockLevel) -> str:
+        limits = (level.safety_stock, level.reorder_point)
+        return f"{limits[0]}, {limits[1]}" if any(limits) else "–"
+
+    @admin.display(description="not on hand", ordering=F("in_transit") + F("quarantined"))
+    def elsewhere(self, level: StockLevel) -> str:
+        told = {"in quarantine": level.quarantined, "in transit": level.in_transit}
+        return ", ".join(f"{units} {where}" for where, units in told.items() if units) or "–"
+
+    @admin.display(description="low")
+    def is_low(self, level: StockLevel) -> str:
+        low = level.available < level.reorder_point
+        return "yes: fewer are available than the reorder point" if low else "no"
 
     @admin.display(description="product")
     def sku(self, level: StockLevel) -> str:
         url = reverse("admin:inventory_product_change", args=[level.product_id])
-        return format_html('<a href="{}">{}</a> {}', url, level.product, level.product.name)
+        return format_html(
+            '<a href="{}" class="journey">{}</a> {}', url, level.product, level.product.name
+        )
 
     def change_view(
         self,
@@ -179,6 +184,7 @@ class StockLevelAdmin(ImportsFiles, ReadOnly, StaffAdmin):
         level = self.get_object(request, unquote(object_id))
         held = Reservation.objects.filter(level=level, state=Reservation.State.HELD)
         context = {
+            "figures": figures_of(level),
             "movements": level.movements.order_by("-pk")[:NEWEST],
             "held": held.order_by("pick_on", "created_at")[:NEWEST],
             **(extra_context or {}),

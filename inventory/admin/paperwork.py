@@ -115,7 +115,7 @@ CHANGE = Act(
     done="Changed.",
 )
 CLOSE = Act(
-    "Close",
+    "Wait no longer",
     "done_all",
     _CHANGE_RECEIPT,
     forms.NothingToSayForm,
@@ -125,7 +125,7 @@ CLOSE = Act(
     done="Closed.",
 )
 CANCEL_RECEIPT = Act(
-    "Cancel",
+    "Cancel receipt",
     "cancel",
     _CHANGE_RECEIPT,
     forms.NothingToSayForm,
@@ -228,7 +228,7 @@ CHANGE_LINES = Act(
     done="Changed.",
 )
 CALL_OFF = Act(
-    "Cancel",
+    "Cancel transfer",
     "cancel",
     _CHANGE_TRANSFER,
     forms.ReasonForm,
@@ -319,7 +319,7 @@ RECORD = Act(
     searchable=True,
 )
 CLOSE_COUNT = Act(
-    "Close",
+    "Finish",
     "done_all",
     _CHANGE_COUNT,
     forms.NothingToSayForm,
@@ -329,7 +329,7 @@ CLOSE_COUNT = Act(
     done="Closed.",
 )
 CANCEL_COUNT = Act(
-    "Cancel",
+    "Cancel count",
     "cancel",
     _CHANGE_COUNT,
     forms.NothingToSayForm,
