@@ -9,12 +9,18 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from orders.events import OrderEvent
 from supplychain.admin_tools import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline
-from supplychain.events.base import event_classes
+from supplychain.events.consumers import consumers
 
 from . import services
-from .models import DeliveryAttempt, Notification, Recipient, WebhookEndpoint, check_secret
+from .models import (
+    DeliveryAttempt,
+    Notification,
+    Recipient,
+    StaffContact,
+    WebhookEndpoint,
+    check_secret,
+)
 
 
 class Attempts(ReadOnlyInline):
@@ -29,7 +35,8 @@ class ByEvent(admin.SimpleListFilter):
     title, parameter_name = "event", "event_type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(c.event_type, c.event_type) for c in event_classes() if issubclass(c, OrderEvent)]
+        mine = [c for c in consumers() if c.queue == "notifications"]
+        return [(t, t) for t in sorted(t.event_type for c in mine for t in c.event_types)]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Notification]
@@ -44,6 +51,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         "kind",
         "event_type",
         "order_id",
+        "to",
         "endpoint",
         "state",
         "attempts_made",
@@ -148,3 +156,10 @@ class RecipientAdmin(ReadOnlyAdmin):
         with suppress(ValueError):
             wanted |= Q(pk=UUID(term))
         return queryset.filter(wanted), False
+
+
+@admin.register(StaffContact)
+class StaffContactAdmin(ModelAdmin):
+    list_display = ["name", "email", "warehouse", "active"]
+    list_filter = ["active", "warehouse"]
+    search_fields = ["name", "email", "warehouse"]

@@ -56,7 +56,7 @@ class Mailer:
     def _send_one(self, row: Notification, connection: BaseEmailBackend) -> None:
         started = timezone.now()
         try:
-            message = _compose(row, self._people.get(row.order_id), connection)
+            message = self._compose(row, connection)
         except Exception as failure:  # noqa: BLE001 - it is this message's result
             self.results[row.pk] = failed(failure, started)
             return
@@ -66,6 +66,20 @@ class Mailer:
         except Exception as failure:  # noqa: BLE001 - it is this message's result
             self.results[row.pk] = failed(failure, started)
             _reconnect(connection)
+
+    def _compose(self, row: Notification, connection: BaseEmailBackend) -> EmailMessage:
+        if row.to:
+            said = json.loads(row.payload)
+            return _message(row, row.to, said["subject"], said["text"], connection)
+        person = self._people.get(row.order_id) if row.order_id else None
+        if person is None:
+            raise RecipientUnknown
+        if not person.email:
+            raise NobodyToWriteTo
+        data = json.loads(row.payload)["data"]
+        kind = event_class(row.event_type)
+        subject, text = write(kind, person.name, person.external_id, data)
+        return _message(row, person.email, subject, text, connection)
 
 
 def _connect() -> BaseEmailBackend:
@@ -88,16 +102,10 @@ def _open(connection: BaseEmailBackend) -> None:
         raise MailServerAway(f"{type(failure).__name__}: {failure}") from failure
 
 
-def _compose(
-    row: Notification, person: Recipient | None, connection: BaseEmailBackend
+def _message(
+    row: Notification, to: str, subject: str, text: str, connection: BaseEmailBackend
 ) -> EmailMessage:
-    if person is None:
-        raise RecipientUnknown
-    if not person.email:
-        raise NobodyToWriteTo
-    data = json.loads(row.payload)["data"]
-    subject, text = write(event_class(row.event_type), person.name, person.external_id, data)
     host = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
     headers = {"Message-ID": f"<{row.pk}@{host}>", "Auto-Submitted": "auto-generated"}
     one_line = " ".join(subject.split())  # an order's number is the channel's text
-    return EmailMessage(one_line, text, to=[person.email], headers=headers, connection=connection)
+    return EmailMessage(one_line, text, to=[to], headers=headers, connection=connection)

@@ -49,6 +49,23 @@ class Recipient(models.Model):
         return f"{self.external_id} ({self.channel})"
 
 
+class StaffContact(models.Model):
+    """Who of the staff is told what needs a person's eye, and of which warehouse."""
+
+    name = models.CharField(max_length=120)
+    email = models.EmailField()
+    warehouse = models.CharField(
+        max_length=40, blank=True, help_text="the warehouse's (depot's) code; empty: all of them"
+    )
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["email", "warehouse"], name="contact_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.warehouse or 'all warehouses'})"
+
+
 class WebhookEndpoint(models.Model):
     """Where a channel wants to hear of its orders."""
 
@@ -70,6 +87,7 @@ class Notification(models.Model):
     class Kind(models.TextChoices):
         EMAIL = "email"
         WEBHOOK = "webhook"
+        STAFF = "staff"
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -81,10 +99,11 @@ class Notification(models.Model):
     endpoint = models.ForeignKey(
         WebhookEndpoint, null=True, on_delete=models.PROTECT, db_index=False
     )
-    order_id = models.UUIDField(db_index=True)
-    event_id = models.UUIDField()
+    to = models.EmailField(blank=True, help_text="of the staff; empty: the order's recipient")
+    order_id = models.UUIDField(null=True, db_index=True)
+    event_id = models.UUIDField(help_text="for staff, who get several in one: of the first")
     event_type = models.CharField(max_length=120)
-    payload = models.TextField(help_text="the event's envelope, JSON")
+    payload = models.TextField(help_text="the event's envelope, JSON; for staff subject and text")
     state = models.CharField(max_length=8, choices=State, default=State.PENDING)
     attempts_made = models.PositiveSmallIntegerField(default=0)
     attempts_allowed = models.PositiveSmallIntegerField(default=ATTEMPTS)
@@ -96,9 +115,12 @@ class Notification(models.Model):
 
     class Meta:
         constraints = [
-            # Two, because a null endpoint is never equal to another in SQLite.
+            # Several, because a null endpoint is never equal to another in SQLite.
             models.UniqueConstraint(
-                fields=["event_id"], name="email_once", condition=Q(endpoint=None)
+                fields=["event_id"], name="email_once", condition=Q(endpoint=None, to="")
+            ),
+            models.UniqueConstraint(
+                fields=["event_id", "to"], name="staff_alert_once", condition=~Q(to="")
             ),
             models.UniqueConstraint(
                 fields=["event_id", "endpoint"],

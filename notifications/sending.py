@@ -90,7 +90,7 @@ def _open_for(endpoint: WebhookEndpoint, now: datetime) -> bool:
 
 
 def _send_mails(rows: Sequence[Notification], deadline: float) -> int:
-    people = Recipient.objects.in_bulk({row.order_id for row in rows})
+    people = Recipient.objects.in_bulk({row.order_id for row in rows if row.order_id})
     mailer, postpone = Mailer(people, deadline), None
     try:
         mailer.send(rows)

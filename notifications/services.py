@@ -11,10 +11,15 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from inventory.events import BackorderFilled, GoodsReturned
 from orders.events import OrderEvent, OrderPlaced
 
+from .mails import RecipientUnknown
 from .messages import TEMPLATES
-from .models import ATTEMPTS, Notification, Recipient, WebhookEndpoint
+from .models import ATTEMPTS, Notification, Recipient, StaffContact, WebhookEndpoint
+
+#: What inventory tells of the goods of one order.
+GoodsEvent = BackorderFilled | GoodsReturned
 
 
 @transaction.atomic
@@ -25,15 +30,32 @@ def queue_messages(*, events: Sequence[OrderEvent]) -> None:
     the same: the recipient is looked up when the e-mail is sent.
     """
     _keep_recipients([event for event in events if isinstance(event, OrderPlaced)])
+    _queue([(event, event.channel) for event in events])
+
+
+@transaction.atomic
+def queue_messages_of_goods(*, events: Sequence[GoodsEvent]) -> None:
+    """The same for what inventory tells of an order, which doesn't say whose it is.
+
+    Raises RecipientUnknown: to whom an event that overtook its OrderPlaced goes is not known.
+    """
+    people = Recipient.objects.in_bulk({event.order_id for event in events})
+    if any(event.order_id not in people for event in events):
+        raise RecipientUnknown
+    _queue([(event, people[event.order_id].channel) for event in events])
+
+
+def _queue(told: Sequence[tuple[OrderEvent | GoodsEvent, str]]) -> None:
+    """Of each event, and the channel whose order it is about."""
     endpoints: dict[str, list[WebhookEndpoint]] = defaultdict(list)
-    channels = {event.channel for event in events}
+    channels = {channel for _, channel in told}
     for endpoint in WebhookEndpoint.objects.filter(active=True, channel__in=channels):
         endpoints[endpoint.channel].append(endpoint)
     rows = []
-    for event in events:
+    for event, channel in told:
         if type(event) in TEMPLATES:
             rows.append(_row(event, Notification.Kind.EMAIL, None))
-        rows += [_row(event, Notification.Kind.WEBHOOK, e) for e in endpoints[event.channel]]
+        rows += [_row(event, Notification.Kind.WEBHOOK, e) for e in endpoints[channel]]
     Notification.objects.bulk_create(rows, ignore_conflicts=True)
 
 
@@ -53,7 +75,9 @@ def _keep_recipients(placed: Sequence[OrderPlaced]) -> None:
     )
 
 
-def _row(event: OrderEvent, kind: str, endpoint: WebhookEndpoint | None) -> Notification:
+def _row(
+    event: OrderEvent | GoodsEvent, kind: str, endpoint: WebhookEndpoint | None
+) -> Notification:
     return Notification(
         kind=kind,
         endpoint=endpoint,
@@ -83,6 +107,12 @@ def send_again(*, notification_ids: Sequence[UUID]) -> int:
         due_at=now,
         claimed_until=None,
     )
+
+
+@transaction.atomic
+def keep_contact(*, name: str, email: str, warehouse: str = "") -> None:
+    """Let somebody of the staff be told of a warehouse, or of all; once, however often called."""
+    StaffContact.objects.get_or_create(email=email, warehouse=warehouse, defaults={"name": name})
 
 
 @transaction.atomic

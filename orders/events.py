@@ -76,12 +76,29 @@ class LineCancelled(Payload):
     total: int
 
 
+class LineKept(Payload):
+    """``quantity`` could not be taken back as is known now, ``total`` so far."""
+
+    sku: str
+    quantity: int
+    total: int
+
+
 class OrderLinesCancelled(
     OrderEvent, type="orders.order_lines_cancelled", version=1, subject="order/{order_id}"
 ):
     """The channel took back a part of an order; the rest stands."""
 
     lines: list[LineCancelled]
+    reason: str
+
+
+class OrderLinesKept(
+    OrderEvent, type="orders.order_lines_kept", version=1, subject="order/{order_id}"
+):
+    """Units that the channel took back had left already: they are in the order again."""
+
+    lines: list[LineKept]
     reason: str
 
 

@@ -4,7 +4,7 @@ number of statements that doesn't grow with the number of events."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import zip_longest
@@ -178,14 +178,21 @@ def _reduced(journey: _Journey, event: AllocationReduced) -> None:
     """What could not be taken back is in its line again."""
     for left in event.shipments:
         _at_most(journey.shipment(left.shipment_id), left.quantity)
+    if kept := list(_kept(journey, event)):
+        told = tell.OrderLinesKept(**_of(journey), lines=kept, reason=event.reason)
+        _tell(journey, told, event)
+    _count_reserved(journey)
+    _outstanding(journey, event, sum(line.quantity for line in event.outstanding))
+
+
+def _kept(journey: _Journey, event: AllocationReduced) -> Iterator[tell.LineKept]:
     for kept in event.kept:
         line = journey.lines[kept.sku]
         if (units := kept.quantity - line.kept) > 0:
             line.kept = kept.quantity
             journey.order.cancelled_quantity -= units
             _note(journey, f"{units} × {kept.sku} could not be taken back: {event.reason}", event)
-    _count_reserved(journey)
-    _outstanding(journey, event, sum(line.quantity for line in event.outstanding))
+            yield tell.LineKept(sku=kept.sku, quantity=units, total=line.kept)
 
 
 def _short(journey: _Journey, event: StockShort) -> None:
@@ -256,7 +263,11 @@ def _step(journey: _Journey, status: str, cause: Event, reason: str = "") -> Non
         return
     order.status = status
     _note(journey, reason, cause)
-    event = _event(journey, status, reason)
+    _tell(journey, _event(journey, status, reason), cause)
+
+
+def _tell(journey: _Journey, event: Event, cause: Event) -> None:
+    order = journey.order
     # A backorder's news may come with the journey of the receipt that filled it.
     emission = Emission(event, order, order.advance(), cause, order.correlation_id)
     journey.emissions.append(emission)
@@ -277,13 +288,17 @@ def _note(journey: _Journey, reason: str, cause: Event) -> None:
     )
 
 
-def _event(journey: _Journey, status: str, reason: str) -> Event:
+def _of(journey: _Journey) -> dict[str, Any]:
     order = journey.order
-    base: dict[str, Any] = {
+    return {
         "order_id": order.pk,
         "channel": order.channel.code,
         "external_id": order.external_id,
     }
+
+
+def _event(journey: _Journey, status: str, reason: str) -> Event:
+    order, base = journey.order, _of(journey)
     amounts = {"quantity": order.wanted, "reserved": order.reserved_quantity}
     match status:
         case Status.RESERVED:

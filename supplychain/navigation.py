@@ -41,6 +41,7 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
         ("Notifications", "notifications", "notifications.notification"),
         ("Recipients", "contact_mail", "notifications.recipient"),
         ("Webhooks", "webhook", "notifications.webhookendpoint"),
+        ("Staff contacts", "contact_phone", "notifications.staffcontact"),
     ],
     "Figures": [
         ("Orders", "monitoring", "analytics.orderfact"),

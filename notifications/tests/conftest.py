@@ -7,9 +7,11 @@ from uuid import UUID, uuid5
 import pytest
 from django.utils import timezone
 
+from inventory.events import BackorderFilled, GoodsReturned, StockLow, TransferProposed
 from notifications import services
-from notifications.models import Notification, WebhookEndpoint
+from notifications.models import Notification, StaffContact, WebhookEndpoint
 from orders import events as told
+from routing.events import StaffAlerted
 from supplychain.events.consumers import get_consumer
 from supplychain.events.context import new_id
 from supplychain.events.envelope import Envelope
@@ -17,6 +19,7 @@ from supplychain.events.handling import handle
 from supplychain.events.testing import message_of
 
 CONSUMER = "notifications.notify"
+GOODS, STAFF = "notifications.notify_of_goods", "notifications.alert_staff"
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 _PLACED: dict[str, Any] = {
     "customer": {"name": "Ada O'Neill", "email": "ada@example.org"},
@@ -66,11 +69,101 @@ def event(kind, number=1, sequence=1, *, channel="web", email="ada@example.org",
     )
 
 
-def notify(envelopes):
+def elsewhere(kind, subject, /, **data):
+    """An event of another domain than orders."""
+    return Envelope(
+        event_id=new_id(),
+        event_type=kind.event_type,
+        event_version=1,
+        timestamp=timezone.now(),
+        producer=kind.producer,
+        subject=subject,
+        sequence=1,
+        correlation_id="elsewhere",
+        data=data,
+    )
+
+
+def came_back(number=1, *lines):
+    """A customer's return: ``lines`` are of SKU, units, disposition."""
+    return elsewhere(
+        GoodsReturned,
+        f"order/{order(number)}",
+        order_id=str(order(number)),
+        shipment_id=str(order("parcel")),
+        warehouse="mill",
+        reference="R 1",
+        lines=[{"sku": s, "quantity": n, "disposition": d} for s, n, d in lines]
+        or [{"sku": "A", "quantity": 1, "disposition": "restock"}],
+    )
+
+
+def came_in(number=1, *, outstanding=()):
+    """A backorder that was filled, by two shipments; ``outstanding`` of SKU and units."""
+    parcel = {"warehouse": "mill", "weight_kg": 1.0, "volume_m3": 0.1}
+    lines = (
+        [{"sku": "A", "quantity": 2}],
+        [{"sku": "A", "quantity": 1}, {"sku": "B", "quantity": 4}],
+    )
+    return elsewhere(
+        BackorderFilled,
+        f"order/{order(number)}",
+        order_id=str(order(number)),
+        shipments=[
+            {**parcel, "shipment_id": str(order(f"parcel {n}")), "lines": some}
+            for n, some in enumerate(lines)
+        ],
+        outstanding=[{"sku": sku, "quantity": units} for sku, units in outstanding],
+        ship_to={**_PLACED["ship_to"], "name": "Ada O'Neill"},
+    )
+
+
+def low(sku="A", warehouse="mill"):
+    return elsewhere(
+        StockLow,
+        f"stock/{warehouse}/{sku}",
+        warehouse=warehouse,
+        sku=sku,
+        available=2,
+        reorder_point=5,
+    )
+
+
+def proposed(source="quarry", target="mill", reason="balance", **units):
+    return elsewhere(
+        TransferProposed,
+        f"transfer/{order('transfer')}",
+        transfer_id=str(order("transfer")),
+        source=source,
+        target=target,
+        actor="ada",
+        lines=[{"sku": sku, "quantity": n} for sku, n in (units or {"A": 3}).items()],
+        reason=reason,
+    )
+
+
+def alerted(depot="mill"):
+    return elsewhere(
+        StaffAlerted,
+        f"alert/{order('alert')}",
+        alert_id=str(order("alert")),
+        depot=depot,
+        kind="late",
+        about=str(order("route")),
+        text="A vehicle is late.",
+    )
+
+
+def notify(envelopes, consumer=CONSUMER, wire=None):
     """Hand events to the consumer as its worker would, in one batch."""
-    consumer = get_consumer(CONSUMER)
-    assert consumer is not None
-    return handle(consumer, [message_of(e, consumer) for e in envelopes], NoWire())
+    declared = get_consumer(consumer)
+    assert declared is not None
+    messages = [message_of(envelope, declared) for envelope in envelopes]
+    return handle(declared, messages, wire or NoWire())
+
+
+def contact(email="ada@mill.example", warehouse="", **fields):
+    return StaffContact.objects.create(name="Ada", email=email, warehouse=warehouse, **fields)
 
 
 def endpoint(url, **fields):

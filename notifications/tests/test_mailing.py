@@ -13,11 +13,12 @@ from django.db import connections
 from django.utils import timezone
 
 from notifications import mails, sending
+from notifications.messages import TEMPLATES
 from notifications.models import DeliveryAttempt, Notification
 from notifications.sending import send_due
 from orders import events as told
 
-from .conftest import event, make_due, notify
+from .conftest import GOODS, came_back, came_in, event, make_due, notify
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FLAKY = f"{__name__}.Flaky"
@@ -64,7 +65,11 @@ def test_a_customer_reads_what_became_of_the_order():
 
 def test_every_event_that_is_mailed_has_a_text():
     reasons = {"reason": "because"}
+    lines = [{"sku": "A", "quantity": 1, "total": 1}]
     kinds: dict[type[told.OrderEvent], dict[str, Any]] = {
+        told.OrderConfirmed: {"confirmed_at": "2026-05-04T12:00:00Z"},
+        told.OrderLinesCancelled: {"lines": lines, **reasons},
+        told.OrderLinesKept: {"lines": lines, **reasons},
         told.OrderPartiallyReserved: {"quantity": 3, "reserved": 1},
         told.OrderBackordered: {"quantity": 3},
         told.OrderPlanned: {},
@@ -76,9 +81,74 @@ def test_every_event_that_is_mailed_has_a_text():
         told.OrderRejected: reasons,
     }
     notify([event(told.OrderPlaced), *(event(kind, **data) for kind, data in kinds.items())])
+    notify([came_in(), came_back()], GOODS)
     send_due()
-    assert len({message.subject for message in mail.outbox}) == 10
+    assert set(Notification.objects.values_list("event_type", flat=True)) == {
+        kind.event_type for kind in TEMPLATES
+    }
+    assert len({message.subject for message in mail.outbox}) == len(TEMPLATES) == 15
     assert not any("{" in f"{message.subject} {message.body}" for message in mail.outbox)
+
+
+def said(*envelopes, consumer="notifications.notify"):
+    """What the customer reads of events of an order that is known."""
+    notify([event(told.OrderPlaced)])
+    send_due()
+    mail.outbox.clear()
+    notify(envelopes, consumer)
+    send_due()
+    return [message.body.split("\n\n")[1] for message in mail.outbox]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "text"),
+    [
+        (told.OrderCancelled, {"reason": ""}, "Your order was cancelled."),
+        (
+            told.OrderCancelled,
+            {"reason": "not confirmed by 2026-05-04 12:00:00 UTC"},
+            "Your order was cancelled: not confirmed by 2026-05-04 12:00:00 UTC.",
+        ),
+        (
+            told.OrderLinesCancelled,
+            {
+                "lines": [
+                    {"sku": "A", "quantity": 2, "total": 5},
+                    {"sku": "B", "quantity": 1, "total": 1},
+                ],
+                "reason": "changed my mind.",
+            },
+            "This is no longer part of your order: 2 × A, 1 × B.",
+        ),
+        (
+            told.OrderLinesKept,
+            {"lines": [{"sku": "A", "quantity": 2, "total": 2}], "reason": "It is dispatched."},
+            "It was too late to take this out of your order, it had left us: 2 × A.",
+        ),
+        (told.OrderRejected, {"reason": "{name}"}, "We can't fulfil your order: {name}."),
+    ],
+)
+def test_a_customer_reads_why_and_what(kind, data, text):
+    assert said(event(kind, **data)) == [text]
+
+
+def test_a_customer_reads_what_came_in_and_what_came_back():
+    assert said(
+        came_in(outstanding=[("B", 2)]),
+        came_in(),
+        came_back(1, ("A", 1, "restock"), ("A", 2, "scrap"), ("B", 1, "quarantine")),
+        consumer=GOODS,
+    ) == [
+        "What you waited for is here: 3 × A, 4 × B. We still wait for 2 × B.",
+        "What you waited for is here: 3 × A, 4 × B. Your order is complete.",
+        "We have received from you: 3 × A, 1 × B.",
+    ]
+
+
+def test_of_very_many_products_the_first_are_named():
+    lines = [{"sku": f"P{n}", "quantity": 1, "total": 1} for n in range(25)]
+    [text] = said(event(told.OrderLinesCancelled, lines=lines, reason=""))
+    assert text.endswith("1 × P18, 1 × P19, 5 more products.")
 
 
 def test_an_order_number_can_not_write_headers():

@@ -6,14 +6,31 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from notifications.models import Notification, Recipient
+from notifications.models import Notification, Recipient, WebhookEndpoint
 from orders import events as told
+from supplychain.events.base import event_classes
+from supplychain.events.consumers import get_consumer
 from supplychain.events.models import InboxEntry
 
-from .conftest import endpoint, event, notify, order
+from .conftest import GOODS, NOON, came_back, came_in, endpoint, event, notify, order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 URL = "https://shop.example/hook"
+LINES = [{"sku": "A", "quantity": 1, "total": 1}]
+
+
+class Kept:
+    """A wire that keeps what failed and would be sent on."""
+
+    def __init__(self):
+        self.sent = []
+
+    def publish(self, messages):
+        self.sent += messages
+        return {}
+
+    def close(self):
+        pass
 
 
 def queued():
@@ -40,6 +57,9 @@ def test_placing_an_order_keeps_its_recipient_and_queues_an_e_mail():
         (told.OrderReturned, {}),
         (told.OrderCancelled, {"reason": "changed my mind"}),
         (told.OrderRejected, {"reason": "no such thing"}),
+        (told.OrderConfirmed, {"confirmed_at": NOON.isoformat()}),
+        (told.OrderLinesCancelled, {"lines": LINES, "reason": ""}),
+        (told.OrderLinesKept, {"lines": LINES, "reason": "has left"}),
     ],
 )
 def test_what_customers_care_about_is_mailed(kind, data):
@@ -73,6 +93,55 @@ def test_delivered_twice_is_queued_once():
     InboxEntry.objects.all().delete()  # even then
     notify(sent)
     assert Notification.objects.count() == 4
+
+
+def test_every_event_of_an_order_is_told_to_its_channel():
+    """A new event of orders that nobody subscribes to is one that no channel hears of."""
+    consumer = get_consumer("notifications.notify")
+    assert consumer is not None
+    of_orders = {kind for kind in event_classes() if issubclass(kind, told.OrderEvent)}
+    assert set(consumer.event_types) == of_orders
+
+
+# --- what inventory tells of an order -----------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [came_in, came_back])
+def test_what_becomes_of_goods_is_told_to_the_customer_and_the_channel(made):
+    mine = endpoint(URL)
+    WebhookEndpoint.objects.create(channel="elsewhere", url=URL)
+    notify([event(told.OrderPlaced), event(told.OrderPlaced, 2, channel="shop")])
+    Notification.objects.all().delete()
+    sent = [made(1), made(2)]
+    notify(sent, GOODS)
+    kind = sent[0].event_type
+    assert queued() == [("email", kind), ("email", kind), ("webhook", kind)]
+    hook = Notification.objects.get(kind="webhook")
+    assert (hook.endpoint, hook.order_id) == (mine, order(1))
+    assert json.loads(hook.payload)["data"]["order_id"] == str(order(1))
+
+
+@pytest.mark.parametrize("made", [came_in, came_back])
+def test_what_becomes_of_goods_delivered_twice_is_queued_once(made):
+    endpoint(URL)
+    notify([event(told.OrderPlaced)])
+    sent = [made(1)]
+    notify(sent, GOODS)
+    assert notify(sent, GOODS).duplicates == 1
+    InboxEntry.objects.all().delete()  # even then
+    notify(sent, GOODS)
+    assert Notification.objects.filter(event_id=sent[0].event_id).count() == 2
+
+
+def test_what_overtook_its_order_waits_until_whose_it_is_is_known():
+    endpoint(URL)
+    notify([event(told.OrderPlaced)])
+    sent, wire = [came_back(1), came_back(2)], Kept()
+    outcome = notify(sent, GOODS, wire)
+    assert (outcome.handled, len(outcome.retried), len(wire.sent)) == (1, 1, 1)
+    notify([event(told.OrderPlaced, 2)])
+    assert notify(sent[1:], GOODS).handled == 1
+    assert queued().count(("webhook", "inventory.goods_returned")) == 2
 
 
 @pytest.mark.parametrize("kind", ["email", "webhook"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from inventory.services import ProductData, receive_stock, register_products, register_warehouse
+from notifications.services import keep_contact
 
 from . import scenario
 
 
 def furnish(world: scenario.Scenario, *, actor: str) -> None:
-    """Products, warehouses and their first stock; done again it changes nothing."""
+    """Products, warehouses, their first stock and whom to alert; done again it changes nothing."""
+    keep_contact(name="Warehouse staff", email="warehouse@example.com")
     products = [{k: v for k, v in p.items() if k != "price"} for p in world.products]
     register_products(products=[ProductData(**data) for data in products])
     for code, name, latitude, longitude in scenario.WAREHOUSES:
