@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 #: Pixels of the drawing; it grows with the page, and is scrolled where that is narrow.
 WIDTH, HEIGHT = 800, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 12, 44, 12, 26
 #: Told apart by those who see few colours, on white and on black.
 COLOURS = ("#0d9488", "#d97706", "#6366f1", "#db2777", "#65a30d", "#0284c7", "#a855f7", "#78716c")
 
@@ -68,10 +68,10 @@ class _Frame:
 
 
 def _nice(highest: int) -> int:
-    """The scale's end: 4, 8 or 20 times a power of ten, so that its quarters are round."""
+    """The scale's end, of which the quarters are round."""
     step = 1
     while True:
-        for end in (4, 8, 20):
+        for end in (4, 8, 12, 16, 20):
             if end * step >= highest:
                 return end * step
         step *= 10
@@ -82,8 +82,8 @@ def _scale(frame: _Frame) -> Iterator[SafeString]:
         value = frame.top * quarter // 4
         yield format_html(
             '<line x1="{}" x2="{}" y1="{y}" y2="{y}" stroke="currentColor" stroke-opacity=".15"/>'
-            '<text x="{}" y="{y}" dy="4" text-anchor="end" fill-opacity=".7">{}</text>',
-            *(_LEFT, WIDTH - _RIGHT, _LEFT - 6, short(value)),
+            '<text x="{}" y="{y}" dy="4" fill-opacity=".7">{}</text>',
+            *(_LEFT, WIDTH - _RIGHT, WIDTH - _RIGHT + 6, short(value)),
             y=frame.y(value),
         )
 

@@ -123,6 +123,9 @@ class ImportsFiles(_TakesListsAway, ImportExportMixin):  # type: ignore[misc]
         user: Any = request.user
         return bool(self.import_rights) and user.has_perms(self.import_rights)
 
+    def get_export_resource_classes(self, request: HttpRequest) -> list[Any]:
+        return [kind.GOES_OUT_AS or kind for kind in super().get_export_resource_classes(request)]
+
     def get_import_resource_kwargs(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
         user = request.user
         codes = access.warehouses_of(user).values_list("code", flat=True)

@@ -74,6 +74,8 @@ class ServiceResource(resources.ModelResource):  # type: ignore[misc]
     REQUIRED: Sequence[str] = ()
     OPTIONAL: Sequence[str] = ()
     IGNORED: Sequence[str] = ()
+    #: A resource, where an export shows more than an import takes.
+    GOES_OUT_AS: Any = None
 
     def __init__(
         self, *, actor: str = "", warehouses: Collection[str] | None = None, **options: Any
@@ -132,10 +134,11 @@ class ServiceResource(resources.ModelResource):  # type: ignore[misc]
         return told
 
     def get_diff_headers(self) -> list[str]:
-        return [*self.REQUIRED, *self.OPTIONAL]
+        names = [name.replace("_", " ") for name in (*self.REQUIRED, *self.OPTIONAL)]
+        return ["SKU" if name == "sku" else name for name in names]
 
     def get_user_visible_fields(self) -> list[Any]:
-        return [Field(column_name=name) for name in self.get_diff_headers()]
+        return [Field(column_name=name) for name in (*self.REQUIRED, *self.OPTIONAL)]
 
     @classmethod
     def get_result_class(cls) -> type[results.Result]:
@@ -163,25 +166,46 @@ def _change(before: Any, after: Any) -> str:
     if before is None or before == after:
         return format_html("{}", after)
     return format_html(
-        '<del style="opacity:.6">{}</del> <ins style="text-decoration:none"><b>{}</b></ins>',
+        # In one piece: on a phone a cell's parts are set apart.
+        '<span><del style="opacity:.6">{}</del> → '
+        '<ins style="text-decoration:none"><b>{}</b></ins></span>',
         *(before, after),
     )
+
+
+class _Of(resources.ModelResource):  # type: ignore[misc]
+    """With the codes and SKUs that people know, instead of keys."""
+
+    FOLLOW: Sequence[str] = ()
+
+    def filter_export(self, queryset: QuerySet[Any], **kwargs: Any) -> QuerySet[Any]:
+        return queryset.select_related(*self.FOLLOW)
+
+
+class LevelFigures(_Of):
+    """Can be given back: what is no column of an import is passed over there."""
+
+    FOLLOW = ("product", "warehouse")
+
+    warehouse = Field(attribute="warehouse__code")
+    sku = Field(attribute="product__sku")
+    available = Field(attribute="available")
+
+    class Meta:
+        model = StockLevel
+        fields = export_order = (*REQUIRED, *OPTIONAL, *FIGURES)
 
 
 class LevelResource(ServiceResource):
     """Stock levels become what the file says, through the same service as in the API."""
 
     REQUIRED, OPTIONAL, IGNORED = REQUIRED, OPTIONAL, FIGURES
-
-    warehouse = Field(attribute="warehouse__code")
-    sku = Field(attribute="product__sku")
+    GOES_OUT_AS = LevelFigures
 
     class Meta:
         model = StockLevel
         use_transactions = use_bulk = True
-        fields = export_order = (*REQUIRED, *OPTIONAL, *FIGURES)
-
-    available = Field(attribute="available")
+        fields = ()
 
     def key(self, row: Mapping[str, str]) -> tuple[str, str]:
         return row["warehouse"], row["sku"]
@@ -210,9 +234,6 @@ class LevelResource(ServiceResource):
             warehouses=self.warehouses,
         )
         return _faults(done)
-
-    def filter_export(self, queryset: QuerySet[Any], **kwargs: Any) -> QuerySet[Any]:
-        return queryset.select_related("product", "warehouse")
 
 
 def _reference(file_name: str, actor: str) -> str:
@@ -246,7 +267,7 @@ class ProductResource(ServiceResource):
         found: dict[Any, Sequence[Any]] = {}
         for skus in _chunks(dataset["sku"]):
             for product in Product.objects.filter(sku__in=skus):
-                values = [getattr(product, name) for name in self.get_diff_headers()]
+                values = [getattr(product, name) for name in (*self.REQUIRED, *self.OPTIONAL)]
                 found[product.sku] = [_shown(value) for value in values]
         return found
 
@@ -329,15 +350,6 @@ class _Moment(DateTimeWidget):  # type: ignore[misc]
 
 def _moment(attribute: str) -> Field:
     return Field(attribute=attribute, column_name=attribute, widget=_Moment())
-
-
-class _Of(resources.ModelResource):  # type: ignore[misc]
-    """With the codes and SKUs that people know, instead of keys."""
-
-    FOLLOW: Sequence[str] = ()
-
-    def filter_export(self, queryset: QuerySet[Any], **kwargs: Any) -> QuerySet[Any]:
-        return queryset.select_related(*self.FOLLOW)
 
 
 class MovementResource(_Of):

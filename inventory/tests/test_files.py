@@ -101,7 +101,7 @@ def test_levels_are_previewed_and_then_imported_once(admin_client, stock, form):
         )
     answer = upload(admin_client, "stocklevel", content, form)
     assert shown(answer) == [
-        ["update", "york", "A", "5 7", "0", "0"],
+        ["update", "york", "A", "5 → 7", "0", "0"],
         ["new", "york", "B", "3", "1", "0"],
         ["skip", "leeds", "A", "2", "0", "0"],
     ]
@@ -253,7 +253,7 @@ def test_products_are_made_and_changed_by_a_file(admin_client):
     )
     answer = upload(admin_client, "product", content)
     assert shown(answer) == [
-        ["update", "A", "thing A other", "2.5", "0.01", "ambient", "yes no"],
+        ["update", "A", "thing A → other", "2.5", "0.01", "ambient", "yes → no"],
         ["new", "B", "new", "1", "0.5", "frozen", "yes"],
     ]
     assert Product.objects.count() == 1
