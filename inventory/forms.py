@@ -134,6 +134,7 @@ class RestockForm(StaffForm):
 class ScrapForm(StaffForm):
     bucket = forms.ChoiceField(
         label="From",
+        widget=theme.UnfoldAdminSelectWidget(),
         choices=[
             (StockMovement.Bucket.QUARANTINED, "quarantine"),
             (StockMovement.Bucket.ON_HAND, "what is on hand"),
@@ -165,10 +166,16 @@ class CorrectForm(StaffForm):
 # --- goods that come ----------------------------------------------------------------------
 
 
+def place_field(label: str) -> Any:
+    """The form says which are offered."""
+    nowhere, widget = Warehouse.objects.none(), theme.UnfoldAdminSelectWidget()
+    return forms.ModelChoiceField(nowhere, label=label, empty_label="choose one", widget=widget)
+
+
 class PlaceForm(StaffForm):
     """Asks for one of somebody's own warehouses; chosen already where there is only one."""
 
-    warehouse = forms.ModelChoiceField(Warehouse.objects.none(), empty_label="choose one")
+    warehouse = place_field("Warehouse")
 
     def __init__(self, *args: Any, places: QuerySet[Warehouse], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -255,8 +262,8 @@ class ArrivalForm(PerProductForm):
 
 
 class TransferForm(StaffForm):
-    source = forms.ModelChoiceField(Warehouse.objects.none(), label="From", empty_label="choose")
-    target = forms.ModelChoiceField(Warehouse.objects.none(), label="To", empty_label="choose")
+    source = place_field("From")
+    target = place_field("To")
     expected_on = forms.DateField(widget=Day(), required=False, label="Expected on")
     reason = forms.CharField(max_length=200, required=False)
     lines = LinesField(label="What is moved")
@@ -301,6 +308,7 @@ class OpenCountForm(PlaceForm):
     due_on = forms.DateField(widget=Day(), label="Until", initial=timezone.localdate)
     which = forms.ChoiceField(
         label="What is counted",
+        widget=theme.UnfoldAdminSelectWidget(),
         choices=[
             ("due", "what has not been counted for too long"),
             ("some", "these products"),

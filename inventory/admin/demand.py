@@ -41,15 +41,7 @@ RELEASE = Act(
 class ReservationAdmin(ExportsFiles, ReadOnly, StaffAdmin):
     resource_classes = [ReservationResource]
     places = ("level__warehouse",)
-    list_display = [
-        "pick_on",
-        "level",
-        "quantity",
-        "state",
-        "shipment_id",
-        "allocation",
-        "expires_at",
-    ]
+    list_display = ["pick_on", "level", "quantity", "state", "allocation", "expires_at"]
     list_filter = ["state", ByLevelsWarehouse, "pick_on"]
     search_fields = ["=shipment_id", "=allocation__order_id", "=level__product__sku"]
     search_help_text = "Exactly: a SKU, a shipment's id, or an order's id."
@@ -58,7 +50,6 @@ class ReservationAdmin(ExportsFiles, ReadOnly, StaffAdmin):
     paginator = ShallowPaginator
     readonly_fields = ["asked_back"]
     release = button(RELEASE)
-    actions_row = ["release"]
     actions_detail = ["release"]
 
     @admin.display(description="asked back")

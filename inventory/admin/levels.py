@@ -234,7 +234,7 @@ class StockLevelAdmin(ImportsFiles, ReadOnly, StaffAdmin):
 class StockMovementAdmin(ExportsFiles, ReadOnlyAdmin, StaffAdmin):
     resource_classes = [MovementResource]
     places = ("level__warehouse",)
-    list_display = ["at", "level", "bucket", "delta", "reason", "reference", "note", "actor"]
+    list_display = ["at", "level", "units", "reason", "bucket", "reference", "note", "actor"]
     list_filter = ["reason", "bucket", ByLevelsWarehouse, "at"]
     search_fields = ["=level__product__sku", "=reference", "=actor", "=correlation_id"]
     search_help_text = "Exactly: a SKU, a reference, somebody's name, or a correlation id."
@@ -243,6 +243,10 @@ class StockMovementAdmin(ExportsFiles, ReadOnlyAdmin, StaffAdmin):
     paginator = ShallowPaginator
     exclude = ["correlation_id"]
     readonly_fields = ["journey"]
+
+    @admin.display(description="units", ordering="delta")
+    def units(self, movement: StockMovement) -> str:
+        return f"{movement.delta:+,}"
 
     @admin.display(description="events of its journey")
     def journey(self, movement: StockMovement) -> str:
