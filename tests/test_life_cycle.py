@@ -8,8 +8,9 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from inventory import holding, returning, services
+from inventory import holding, returning, ruling, services
 from inventory.models import Allocation, Cut, Reservation, StockLevel, Warehouse
+from notifications.models import Notification
 from orders.models import Order
 from orders.services import create_channel
 from routing import driving, planning
@@ -120,6 +121,12 @@ def ship():
     arrive()
 
 
+def mailed(event_type):
+    """The orders whose customers are told of such an event."""
+    rows = Notification.objects.filter(kind="email", event_type=event_type)
+    return [str(row.order_id) for row in rows]
+
+
 def stock(sku="A"):
     level = StockLevel.objects.get(product__sku=sku)
     return level.on_hand, level.reserved
@@ -207,6 +214,7 @@ def test_what_has_left_before_routing_heard_of_it_stays_in_the_order(shop):
     assert (made.cancelled_quantity, made.status) == (0, "dispatched")
     note = "2 × A could not be taken back: The shipment is dispatched."
     assert note in made.history.values_list("reason", flat=True)
+    assert mailed("orders.order_lines_cancelled") == mailed("orders.order_lines_kept") == [order]
     arrive()
     assert (status(order), stock()) == ("delivered", (0, 0))
     assert books.faults() == []
@@ -250,6 +258,8 @@ def test_what_a_customer_sends_back_is_sold_again(shop):
     )
     deliver()
     assert (status(order), status(waiting)) == ("delivered", "reserved")
+    assert mailed("inventory.goods_returned") == [order]
+    assert mailed("inventory.backorder_filled") == [waiting]
     assert books.faults() == ["1 orders are still reserved"]
     ship()
     assert books.faults() == []
@@ -284,3 +294,36 @@ def test_the_books_find_a_shipment_that_routing_was_not_told_of(shop):
     place(shop, "1", held=True, A=5)
     Reservation.objects.update(expires_at=None)
     assert "1 reserved shipments are unknown to routing" in books.faults()
+
+
+def test_the_books_find_stock_that_an_order_waits_for_in_vain(shop):
+    place(shop, "1", A=7)
+    ship()
+    assert books.faults() == []
+    levels = StockLevel.objects.filter(product__sku="A")
+    levels.update(on_hand=4, safety_stock=1)  # behind the ledger's back, so that nobody hears of it
+    in_vain = "3 × A are available while an order waits for it"
+    assert in_vain in books.faults()
+    levels.update(safety_stock=4)
+    assert not any("waits for it" in fault for fault in books.faults())
+    levels.update(safety_stock=1)
+    Warehouse.objects.update(active=False)
+    assert in_vain not in books.faults()
+
+
+def test_stock_that_may_not_go_where_an_order_goes_is_waited_for_in_vain_by_nobody(shop):
+    mill = Warehouse.objects.get()
+    exclusion = ruling.exclude_region(warehouse=mill, country="br", region="SP", actor="ada")
+    here = place(shop, "1", A=2)
+    assert status(here) == "reserved"  # its address says no region
+    ruling.exclude_region(warehouse=mill, country="BR", channel="web", actor="ada")
+    order = place(shop, "2", A=2)
+    assert (status(order), stock()) == ("backordered", (5, 2))
+    ship()
+    assert books.faults() == []
+    Allocation.objects.filter(pk=order).update(channel="shop")
+    assert "3 × A are available while an order waits for it" in books.faults()
+    Allocation.objects.filter(pk=order).update(channel="web")
+    ruling.include_region(exclusion=exclusion, actor="ada")
+    deliver()
+    assert (status(order), books.faults()) == ("backordered", [])

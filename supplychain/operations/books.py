@@ -5,6 +5,7 @@ Reads every domain's own rows; the only place that looks into all of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
@@ -13,7 +14,10 @@ from django.utils import timezone
 from audit.models import StoredEvent
 from audit.selectors import chain_faults, sequence_gaps
 from inventory.models import Allocation, Backorder, Cut, Reservation, StockLevel
+from inventory.picking import PickDiary
+from inventory.rules import DESTINATION, Rules
 from inventory.selectors import books_off
+from inventory.taking import shelves_of
 from orders.models import Order, Status
 from routing.models import CutAnswer, Shipment
 from supplychain.events.consumers import consumers
@@ -165,8 +169,19 @@ def _right_ends() -> Iterator[str]:
     stuck = unfinished.exclude(Q(pk__in=waiting.values("pk")) | Q(pk__in=unconfirmed.values("pk")))
     for status, count in stuck.order_by().values_list("status").annotate(Count("pk")):
         yield f"{count} orders are still {status}"
-    short = Backorder.objects.values_list("product_id", flat=True).distinct()
-    levels = StockLevel.objects.filter(product_id__in=short, warehouse__active=True)
-    for level in levels.select_related("product", "warehouse"):
-        if level.promisable > 0:
-            yield f"{level}: {level.promisable} available while an order waits for it"
+    yield from _waiting_in_vain()
+
+
+def _waiting_in_vain() -> Iterator[str]:
+    """Stock that some order waits for and could have: more than safety stock, in an active
+    warehouse that ships to where the order goes."""
+    waiting = Backorder.objects.order_by().values_list("product__sku", *DESTINATION).distinct()
+    rows = StockLevel.objects.filter(product__in=Backorder.objects.values("product"))
+    shelves = shelves_of(rows.select_related("product", "warehouse"), PickDiary.look)
+    rules = Rules.read()
+    units = Counter[str]()
+    for sku, *place in waiting:
+        units[sku] = max(units[sku], shelves.there(sku, rules.excluded(*place)))
+    for sku, there in sorted(units.items()):
+        if there:
+            yield f"{there} × {sku} are available while an order waits for it"
