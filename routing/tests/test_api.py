@@ -31,6 +31,9 @@ def test_routes_are_listed_and_filtered(staff):
             "day": route.day.isoformat(),
             "vehicle": "vehicle 1",
             "state": "planned",
+            "frozen": False,
+            "version": 1,
+            "cost": route.cost,
             "distance_km": route.distance_km,
             "load_kg": 10.0,
             "load_m3": 0.02,
@@ -126,8 +129,8 @@ def test_a_body_that_is_no_object_is_400(staff, body):
 def test_what_does_not_fit_the_state_is_409(staff):
     route = planned_route(2)
     stop = stop_of(1).pk
-    for path in (f"stops/{stop}/deliver/", f"stops/{stop}/fail/"):
-        status, body = call(staff, "post", path, {"reason": "x"})
+    for act, sent in (("deliver", {}), ("fail", {"reason": "x"})):
+        status, body = call(staff, "post", f"stops/{stop}/{act}/", sent)
         assert status == 409
         assert "pending and its route planned" in body["errors"][0]["reason"]
     assert call(staff, "post", f"routes/{route.pk}/dispatch/")[0] == 200

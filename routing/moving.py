@@ -1,0 +1,127 @@
+"""Promise: a dispatcher sees what moving a stop costs and which rules it would break before it is
+moved, and nothing is moved that would break one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+
+from supplychain.errors import SupplyChainError
+
+from .current import Current
+from .days import problem_of, start_of
+from .models import Route, Stop
+from .problem import Key, Plan, PlannedRoute, Problem, Visit
+from .problem import Stop as PlanStop
+from .problem import Vehicle as PlanVehicle
+from .schedule import cost_of, opening, planned_route
+from .storing import store
+from .validate import violations
+
+MOVED = "moved by hand"
+
+
+class MoveRefused(SupplyChainError):
+    """The move would break a rule."""
+
+    permanent = True
+
+
+@dataclass(frozen=True)
+class Move:
+    """``cost_difference`` is what the plan costs more; with ``faults`` nothing was moved."""
+
+    cost_difference: float
+    faults: list[str]
+    applied: bool
+    position: int
+
+
+@transaction.atomic
+def move_stop(
+    *, stop_id: UUID, route_id: UUID, position: int | None = None, dry_run: bool = False
+) -> Move:
+    """Move a stop to a place in another route, or its own: counted from 1, or where it costs
+    least. Both routes must be planned, not frozen, and of one depot and day.
+
+    Raises MoveRefused when it can't be moved; a dry run says why instead where it can.
+    """
+    stop = Stop.objects.select_related("route__depot").get(pk=stop_id)
+    depot = stop.route.depot
+    current = Current.lock(depot, start_of(depot, stop.route.day))
+    routes = {route.pk: route for route in current.routes}
+    if stop.shipment_id not in current.stops or route_id not in routes:
+        raise MoveRefused(_why_not(stop_id, route_id))
+    problem = problem_of(depot, current.start, current.shipments)
+    if stop.shipment_id not in problem.node_of:
+        raise MoveRefused("The day is over for this stop.")
+    orders = current.orders(problem)
+    new, place = _moved(problem, orders, stop.shipment_id, routes[route_id].vehicle_id, position)
+    plan = Plan(tuple(_driven(problem, key, stops) for key, stops in new.items() if stops))
+    faults = violations(problem, plan)
+    difference = plan.cost - sum(_driven(problem, k, s).cost for k, s in orders.items() if s)
+    if faults and not dry_run:
+        raise MoveRefused(f"It can't be moved there: {'; '.join(faults[:3])}.")
+    if not dry_run:
+        run = routes[route_id].run
+        store(run=run, before=current, problem=problem, plan=plan, why=MOVED)
+    return Move(round(difference, 4), faults, not dry_run, place)
+
+
+def _why_not(stop_id: UUID, route_id: UUID) -> str:
+    stop = Stop.objects.select_related("route").get(pk=stop_id)
+    if stop.state != Stop.State.PENDING:
+        return f"The stop is {stop.state}; only a pending one can be moved."
+    for route in (stop.route, Route.objects.get(pk=route_id)):
+        if route.state != Route.State.PLANNED or route.frozen:
+            said = "frozen" if route.frozen else route.state
+            return f"The route of {route.vehicle} is {said}; only an open plan can be changed."
+    return "Both routes must be of one depot and day."
+
+
+Orders = dict[Key, list[PlanStop]]
+
+
+def _moved(
+    problem: Problem, orders: Orders, shipment: UUID, vehicle: Key, position: int | None
+) -> tuple[Orders, int]:
+    """The orders after the move, and the place in them."""
+    moving = next(stop for stop in problem.stops if stop.key == shipment)
+    rest = {key: [s for s in stops if s.key != shipment] for key, stops in orders.items()}
+    there = rest.setdefault(vehicle, [])
+    places = range(len(there) + 1) if position is None else [min(max(position - 1, 0), len(there))]
+
+    def cost(place: int) -> tuple[bool, float]:
+        route = _driven(problem, vehicle, [*there[:place], moving, *there[place:]])
+        return planned_route(problem, route.vehicle, route.stops) is None, route.cost
+
+    place = min(places, key=cost)
+    rest[vehicle] = [*there[:place], moving, *there[place:]]
+    return rest, place + 1
+
+
+def _driven(problem: Problem, key: Key, stops: Sequence[PlanStop]) -> PlannedRoute:
+    """The route through these stops, whether it keeps the rules or not."""
+    vehicle = problem.vehicle_of[key]
+    return planned_route(problem, vehicle, stops) or _anyhow(problem, vehicle, stops)
+
+
+def _anyhow(problem: Problem, vehicle: PlanVehicle, stops: Sequence[PlanStop]) -> PlannedRoute:
+    """As soon as one gets there, late or not; without breaks, which the validator will miss."""
+    start, end = problem.ends_of(vehicle)
+    nodes = [start, *(problem.node_of[stop.key] for stop in stops), end]
+    drives = problem.travel.seconds[nodes[:-1], nodes[1:]].tolist()
+    moment, visits = vehicle.start_s, list[Visit]()
+    for stop, drive in zip(stops, drives, strict=False):
+        moment += drive
+        begins = opening(stop, moment)
+        moment = moment if begins is None else begins
+        visits.append(Visit(stop, moment))
+        moment += stop.service_s
+    back = moment + drives[-1]
+    metres = int(problem.travel.metres[nodes[:-1], nodes[1:]].sum(dtype=int))
+    cost = cost_of(vehicle, metres, back - vehicle.start_s)
+    return PlannedRoute(vehicle, tuple(visits), vehicle.start_s, back, metres, cost)

@@ -1,0 +1,117 @@
+"""Reads of the routing domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from django.db.models import QuerySet
+
+from .models import Depot, Plan, Route, Shipment, Stop
+
+#: What is driven, or will be.
+LIVE = (Route.State.PLANNED, Route.State.DISPATCHED, Route.State.COMPLETED)
+
+
+def routes_of(depot: Depot, day: date) -> QuerySet[Route]:
+    """All of a depot's day that were not withdrawn, with their stops."""
+    rows = Route.objects.filter(depot=depot, day=day, state__in=LIVE)
+    rows = rows.select_related("depot", "vehicle").prefetch_related("stops__shipment")
+    return rows.order_by("vehicle__name", "starts_at")
+
+
+def unplanned(depot: Depot) -> QuerySet[Shipment]:
+    """What waits for a route, the reason with it."""
+    return depot.shipments.filter(state=Shipment.State.OPEN).order_by("ready_at", "pk")
+
+
+def next_stop(route: Route) -> Stop | None:
+    pending = route.stops.filter(state=Stop.State.PENDING).select_related("shipment")
+    return pending.order_by("position").first()
+
+
+def previous(plan: Plan) -> Plan | None:
+    rows = Plan.objects.filter(depot=plan.depot_id, day=plan.day, version__lt=plan.version)
+    return rows.order_by("-version").first()
+
+
+def differences(plan: Plan, before: Plan | None) -> list[dict[str, Any]]:
+    """What of the shipments has another vehicle, place or time than in the version before; who
+    came has no "from", who fell out no "to"."""
+    old, new = (_places(version) for version in (before, plan))
+    changed = [pk for pk in [*new, *(set(old) - set(new))] if old.get(pk) != new.get(pk)]
+    return [{"shipment": pk, "before": old.get(pk), "now": new.get(pk)} for pk in changed]
+
+
+def _places(plan: Plan | None) -> dict[str, dict[str, Any]]:
+    return {
+        stop["shipment"]: {"vehicle": route["vehicle"], "position": n, "eta": stop["eta"]}
+        for route in (plan.routes if plan else ())
+        for n, stop in enumerate(route["stops"], start=1)
+    }
+
+
+# --- to take away ---------------------------------------------------------------------------
+
+COLUMNS = [
+    *("day", "depot", "vehicle", "route", "route_state", "position", "eta", "state"),
+    *("shipment", "order", "customer", "address", "latitude", "longitude"),
+    *("weight_kg", "volume_m3", "items", "window_from", "window_until"),
+]
+
+
+def stop_rows(routes: QuerySet[Route]) -> Iterator[list[Any]]:
+    """One per stop that was or will be visited, in driving order; see COLUMNS."""
+    for route in routes:
+        for stop in visits(route):
+            to = stop.shipment
+            yield [
+                *(route.day, route.depot.code, route.vehicle.name, route.pk, route.state),
+                *(stop.position, stop.eta.isoformat(), stop.state),
+                *(to.pk, to.order_id, _text(to.customer), _text(to.address)),
+                *(to.latitude, to.longitude, to.weight_kg, to.volume_m3, to.items),
+                *(moment.isoformat() if moment else "" for moment in window(to)),
+            ]
+
+
+def visits(route: Route) -> list[Stop]:
+    return [stop for stop in route.stops.all() if stop.state != Stop.State.DROPPED]
+
+
+def window(shipment: Shipment) -> tuple[Any, Any]:
+    """Promised, else asked for."""
+    if shipment.promised_until:
+        return shipment.promised_from, shipment.promised_until
+    return shipment.requested_from, shipment.requested_until
+
+
+def _text(value: str) -> str:
+    """A spreadsheet takes what begins like this for a formula; strangers wrote it."""
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def geojson(routes: QuerySet[Route]) -> dict[str, Any]:
+    """RFC 7946: a line per route from its depot and back, a point per stop."""
+    features = [feature for route in routes for feature in _features(route)]
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _features(route: Route) -> Iterator[dict[str, Any]]:
+    home = [route.depot.longitude, route.depot.latitude]
+    end = route.vehicle.end_depot
+    back = [end.longitude, end.latitude] if end else home
+    stops = visits(route)
+    way = [home, *([s.shipment.longitude, s.shipment.latitude] for s in stops), back]
+    said = {"route": str(route.pk), "vehicle": route.vehicle.name, "state": route.state}
+    figures = {"distance_km": route.distance_km, "load_kg": route.load_kg}
+    yield _feature("LineString", way, {**said, **figures, "frozen": route.frozen})
+    for stop in stops:
+        point = [stop.shipment.longitude, stop.shipment.latitude]
+        about = {"stop": str(stop.pk), "position": stop.position, "eta": stop.eta.isoformat()}
+        yield _feature("Point", point, {**said, **about, "stop_state": stop.state})
+
+
+def _feature(kind: str, coordinates: list[Any], properties: dict[str, Any]) -> dict[str, Any]:
+    geometry = {"type": kind, "coordinates": coordinates}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}

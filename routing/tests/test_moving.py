@@ -1,0 +1,130 @@
+"""Moving a stop by hand: what it costs, what it would break, and what it changes."""
+
+import pytest
+
+from routing.driving import dispatch_route, freeze_route
+from routing.models import Plan, Route, Stop, Vehicle
+from routing.moving import MoveRefused, move_stop
+
+from .conftest import (
+    Holding,
+    blocked_sessions,
+    books_balance,
+    cancelled,
+    data_of,
+    eventually,
+    hear,
+    make_depot,
+    make_shipments,
+    plan,
+    state,
+    stop_of,
+    told,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def routes(settings):
+    """Two, of two stops each."""
+    depot = make_depot(vehicles=2, kg=10)
+    make_shipments(4)
+    plan(depot)
+    Vehicle.objects.update(capacity_kg=1000)
+    first, second = Route.objects.order_by("pk")
+    assert first.stops.count() == second.stops.count() == 2
+    return first, second
+
+
+def ids(route):
+    pending = route.stops.filter(state=Stop.State.PENDING).order_by("position")
+    return list(pending.values_list("pk", flat=True))
+
+
+def test_a_dry_run_tells_the_cost_and_moves_nothing(routes):
+    first, second = routes
+    stop, before = ids(first)[0], (ids(first), ids(second), told())
+    move = move_stop(stop_id=stop, route_id=second.pk, dry_run=True)
+    assert (move.applied, move.faults) == (False, [])
+    assert isinstance(move.cost_difference, float)
+    assert (ids(first), ids(second), told()) == before
+
+
+def test_a_stop_is_moved_to_where_it_was_put(routes):
+    first, second = routes
+    stop = ids(first)[0]
+    cost = Plan.objects.latest("version").cost
+    before = len(told())
+    move = move_stop(stop_id=stop, route_id=second.pk, position=2)
+    assert move.applied and move.position == 2
+    assert ids(second)[1] == stop and len(ids(second)) == 3
+    newest = Plan.objects.latest("version")
+    assert (newest.version, newest.why) == (2, "moved by hand")
+    assert newest.cost == pytest.approx(cost + move.cost_difference, abs=0.5)
+    assert told(since=before).count("route_planned") == 2
+    assert data_of("shipment_planned")[-1]["route_id"] in {str(first.pk), str(second.pk)}
+    books_balance()
+
+
+def test_the_last_stop_moved_away_withdraws_its_route(routes):
+    first, second = routes
+    for stop in ids(first):
+        move_stop(stop_id=stop, route_id=second.pk)
+    first.refresh_from_db()
+    assert first.state == Route.State.WITHDRAWN
+    assert len(ids(second)) == 4
+    books_balance()
+
+
+def test_the_order_within_a_route_can_be_changed(routes):
+    first, _ = routes
+    one, two = ids(first)
+    move_stop(stop_id=two, route_id=first.pk, position=1)
+    assert ids(first) == [two, one]
+    books_balance()
+
+
+def test_what_would_break_a_rule_is_refused_with_the_validators_word(routes):
+    first, second = routes
+    Vehicle.objects.update(capacity_kg=10)
+    before = ids(first), ids(second)
+    move = move_stop(stop_id=ids(first)[0], route_id=second.pk, dry_run=True)
+    assert not move.applied and "15 kg over its 10" in move.faults[0]
+    with pytest.raises(MoveRefused, match="15 kg over its 10"):
+        move_stop(stop_id=ids(first)[0], route_id=second.pk)
+    assert (ids(first), ids(second)) == before
+    books_balance()
+
+
+@pytest.mark.parametrize("what", ["frozen", "dispatched", "ended", "cancelled"])
+def test_only_an_open_plan_can_be_changed(routes, what):
+    first, second = routes
+    stop = ids(first)[0]
+    if what == "frozen":
+        freeze_route(route_id=second.pk, frozen=True)
+    elif what == "dispatched":
+        dispatch_route(route_id=first.pk)
+    elif what == "cancelled":
+        number = next(n for n in range(1, 5) if stop_of(n).pk == stop)
+        hear(cancelled(number))
+    else:
+        Route.objects.filter(pk=second.pk).update(day="2020-01-01")
+    with pytest.raises(MoveRefused, match=r"frozen|dispatched|dropped|one depot and day"):
+        move_stop(stop_id=stop, route_id=second.pk, dry_run=True)
+    books_balance()
+
+
+def test_moving_waits_for_a_dispatch_and_then_is_refused(routes):
+    first, second = routes
+    holding = Holding(lambda: dispatch_route(route_id=second.pk))
+    moving = Holding.start(
+        lambda: move_stop(stop_id=ids(first)[0], route_id=second.pk), atomic=False
+    )
+    eventually(blocked_sessions)
+    holding.let_go()
+    with pytest.raises(MoveRefused, match="dispatched"):
+        moving.result(20)
+    assert len(ids(second)) == 2
+    assert {state(n) for n in range(1, 5)} == {"planned", "dispatched"}
+    books_balance()
