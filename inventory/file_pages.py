@@ -129,7 +129,11 @@ class ImportsFiles(_TakesListsAway, ImportExportMixin):  # type: ignore[misc]
     def get_import_resource_kwargs(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
         user = request.user
         codes = access.warehouses_of(user).values_list("code", flat=True)
-        return {"actor": user.get_username(), "warehouses": set(codes)}
+        return {
+            "actor": user.get_username(),
+            "warehouses": set(codes),
+            "limits": user.has_perm(access.LIMITS),
+        }
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
         if isinstance(e, UnicodeDecodeError):

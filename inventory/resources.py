@@ -78,11 +78,16 @@ class ServiceResource(resources.ModelResource):  # type: ignore[misc]
     GOES_OUT_AS: Any = None
 
     def __init__(
-        self, *, actor: str = "", warehouses: Collection[str] | None = None, **options: Any
+        self,
+        *,
+        actor: str = "",
+        warehouses: Collection[str] | None = None,
+        limits: bool = True,
+        **options: Any,
     ) -> None:
-        """``warehouses`` (codes): only of these."""
+        """``warehouses`` (codes): only of these; ``limits``: may be changed, too."""
         super().__init__(**options)
-        self.actor, self.warehouses = actor, warehouses
+        self.actor, self.warehouses, self.limits = actor, warehouses, limits
         self._faults: dict[int, str] = {}
         self._before: Mapping[Any, Sequence[Any]] = {}
         self._after: Mapping[Any, Sequence[Any]] = {}
@@ -220,20 +225,29 @@ class LevelResource(ServiceResource):
 
     def take(self, dataset: tablib.Dataset, file_name: str) -> dict[int, str]:
         columns = [name for name in dataset.headers if name not in FIGURES]
-        places = [dataset.headers.index(name) for name in columns]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
-        for row in dataset:
+        for row in dataset.dict:
+            if not self.limits:
+                self._leave_limits(row)
             # A line for each row, also for a blank one, so that numbers stay.
-            writer.writerow([" ".join(row[place].split()) for place in places])
+            writer.writerow([" ".join(row[name].split()) for name in columns])
         done = importing.import_levels(
             source=io.BytesIO(text.getvalue().encode()),
             reference=_reference(file_name, self.actor),
             actor=self.actor,
             warehouses=self.warehouses,
+            limits=self.limits,
         )
         return _faults(done)
+
+    def _leave_limits(self, row: dict[str, str]) -> None:
+        """A list that was taken away and given back has them; as they are they do no harm."""
+        now = self._before.get(self.key(row)) or ()
+        for name, value in zip(OPTIONAL, now[-len(OPTIONAL) :], strict=False):
+            if row.get(name) == str(value):
+                row[name] = ""
 
 
 def _reference(file_name: str, actor: str) -> str:

@@ -221,6 +221,16 @@ def test_staff_import_for_their_own_warehouses_only(clerk):
     assert StockMovement.objects.get(reason="import").actor == "ada"
 
 
+def test_staff_import_no_limits_but_give_back_what_they_took_away(clerk):
+    stocked(A={"york": 5})
+    content = "warehouse,sku,on_hand,safety_stock,reorder_point\nyork,A,{},{},0\n"
+    answer = upload(clerk, "stocklevel", content.format(9, 3))
+    [refusal] = refusals(answer)
+    assert refusal.startswith("2: Safety stock and reorder point are not yours to set")
+    confirm(clerk, "stocklevel", upload(clerk, "stocklevel", content.format(9, 0)))
+    assert levels("A") == {"york": (9, 0)}
+
+
 @pytest.mark.parametrize(
     ("role", "page"),
     [("warehouse staff", "product"), ("auditors", "product"), ("auditors", "stocklevel")],
