@@ -53,8 +53,8 @@ def _everywhere(user: Any) -> bool:
     return bool(user.has_perm(EVERYWHERE))
 
 
-def _places(user: Somebody) -> Any:
-    return WarehouseStaff.objects.filter(user_id=user.pk or 0).values("warehouse")
+def _places(user: Any) -> Any:
+    return WarehouseStaff.objects.filter(user_id=user.pk).values("warehouse")
 
 
 # --- roles --------------------------------------------------------------------------------

@@ -347,8 +347,7 @@ class CountLines(Lines):
     readonly_fields = ["product"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super(Lines, self).get_queryset(request)
-        rows = rows.select_related("level__product", "level__warehouse", "count__warehouse")
+        rows = super(Lines, self).get_queryset(request).select_related("level__product")
         return rows.order_by("level__product__sku")
 
     @admin.display(description="product")
