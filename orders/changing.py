@@ -16,7 +16,7 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from .lifecycle import CANCELLABLE, FINAL
-from .models import Order, OrderLine, OrderShipment, Status, StatusChange
+from .models import Order, OrderLine, OrderShipment, Status, StatusChange, TakenBack
 
 
 class OrderNotCancellable(SupplyChainError):
@@ -89,17 +89,24 @@ def cancel_order(*, order_id: UUID, reason: str, by: str) -> Order:
 
 
 @transaction.atomic
-def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: str) -> Order:
+def cancel_lines(
+    *, order_id: UUID, units: Mapping[str, int], reason: str, by: str, reference: str = ""
+) -> Order:
     """Take so many units of these SKUs out of an order; of all that is left, the whole order.
+    Again with the same reference, which is the channel's own, is no error and takes nothing.
 
     Whether they have left is for routing to say: then they are put back into the order (see
     saga.py). Raises OrderNotCancellable, Order.DoesNotExist.
     """
     order = _lock(order_id)
+    if reference and _was_taken(order, reference, units):
+        return order
     _refuse_unless_cancellable(order)
     lines = {line.sku: line for line in order.lines.all()}
     for sku, wanted in units.items():
         _refuse_unless_there(sku, wanted, lines.get(sku))
+    if reference:
+        TakenBack.objects.create(order=order, reference=reference, units=dict(units))
     if sum(units.values()) >= order.wanted:
         _cancel(order, reason, by)
         return order
@@ -122,6 +129,13 @@ def cancel_lines(*, order_id: UUID, units: Mapping[str, int], reason: str, by: s
     )
     emit_all([Emission(event, order, sequence, correlation_id=order.correlation_id)])
     return order
+
+
+def _was_taken(order: Order, reference: str, units: Mapping[str, int]) -> bool:
+    known = TakenBack.objects.filter(order=order, reference=reference).first()
+    if known and known.units != dict(units):
+        raise OrderNotCancellable(f"Other units were taken back as {reference!r} before.")
+    return known is not None
 
 
 def _refuse_unless_cancellable(order: Order) -> None:

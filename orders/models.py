@@ -147,6 +147,23 @@ class OrderLine(models.Model):
         return self.taken_back - self.kept
 
 
+class TakenBack(models.Model):
+    """What a channel took out of an order under a reference of its own, once."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="taken_back")
+    reference = models.CharField(max_length=80)
+    units = models.JSONField(help_text="{SKU: units}")
+
+    class Meta:
+        verbose_name_plural = "taken back"
+        constraints = [
+            models.UniqueConstraint(fields=["order", "reference"], name="taken_back_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+
 class OrderShipment(models.Model):
     """Orders' own view of a shipment, from the events of inventory and routing.
 

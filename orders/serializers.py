@@ -123,9 +123,11 @@ class UnitsIn(StrictSerializer):
 
 
 class CancelIn(StrictSerializer):
-    """Without ``lines`` the whole order is meant."""
+    """Without ``lines`` the whole order is meant. ``reference``: a second request with the same
+    one takes nothing more out of the order."""
 
     reason = StrictText(max_length=200, required=False, allow_blank=True, default="")
+    reference = StrictText(max_length=80, required=False, allow_blank=True, default="")
     lines = UnitsIn(many=True, required=False, allow_empty=False, max_length=MAX_LINES)  # type: ignore[call-arg]
 
     def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -119,7 +119,8 @@ class OrderCancel(APIView):
         said = {"reason": body.validated_data["reason"], "by": request.user.get_username()}
         if lines := body.validated_data.get("lines"):
             units = {line["sku"]: line["quantity"] for line in lines}
-            changing.cancel_lines(order_id=order.pk, units=units, **said)
+            reference = body.validated_data["reference"]
+            changing.cancel_lines(order_id=order.pk, units=units, reference=reference, **said)
         else:
             changing.cancel_order(order_id=order.pk, **said)
         return _shown(order)

@@ -419,6 +419,42 @@ def test_statements_of_answers_do_not_grow(channel):
     assert counts[0] == counts[1] == counts[2]
 
 
+def test_a_part_is_taken_back_once_per_reference(client, channel):
+    order = place(channel)
+    first = take(client, order, ("A", 1), reference="RMA 1")
+    again = take(client, order, ("A", 1), reference="RMA 1")
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert (again.json(), line(order).cancelled) == (first.json(), 1)
+    other = take(client, order, ("A", 2), reference="RMA 1")
+    assert other.status_code == 409
+    assert "'RMA 1'" in other.json()["errors"][0]["reason"]
+    take(client, order, ("A", 1), reference="RMA 2")
+    assert line(order).cancelled == 2
+    whole = [take(client, order, ("A", 1), ("B", 1), reference="RMA 3") for _ in range(2)]
+    assert [answer.json()["status"] for answer in whole] == ["cancelled"] * 2
+    assert names(order.pk) == ["placed", "lines_cancelled", "lines_cancelled", "cancelled"]
+
+
+def test_a_reference_of_what_was_refused_is_free(client, channel):
+    order = place(channel)
+    assert take(client, order, ("A", 9), reference="RMA 1").status_code == 409
+    assert take(client, order, ("A", 1), reference="RMA 1").status_code == 200
+    other = place(channel, external_id="W-2")
+    assert take(client, other, ("A", 1), reference="RMA 1").status_code == 200
+    assert line(other).cancelled == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_with_one_reference_take_back_once(channel):
+    order = place(channel)
+    said = {"reason": "", "by": "web", "reference": "RMA 1"}
+    results = at_once(
+        *[lambda: changing.cancel_lines(order_id=order.pk, units={"A": 1}, **said)] * 8
+    )
+    assert {getattr(result, "cancelled_quantity", result) for result in results} == {1}
+    assert (line(order).cancelled, names(order.pk)) == (1, ["placed", "lines_cancelled"])
+
+
 @pytest.mark.django_db(transaction=True)
 def test_many_at_once_take_back_no_more_than_there_is(channel):
     order = place(channel)
