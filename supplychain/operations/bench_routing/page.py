@@ -46,7 +46,8 @@ def markdown(report: Report, command: str, picture: str) -> str:
         "VRPTW instances of Solomon and of Gehring & Homberger: distance alone, each arc truncated "
         "to one decimal (the DIMACS challenge's convention). EURO Meets NeurIPS 2022: seconds "
         "driven, with the competition's seconds, which were for one core. Gaps are in % of the "
-        "best known cost; the last column is `auto`'s on the same instances as the row's. Memory is the peak of a run with all its processes. `usual "
+        "best known cost; the last column is `auto`'s on the same instances "
+        "as the row's. Memory is the peak of a run with all its processes. `usual "
         "OR-Tools` is `supplychain/operations/bench_routing/peer.py`.",
         _table(
             ["set", "engine", "runs", "mean gap", "worst", "unserved", "MB", "auto's gap"],
