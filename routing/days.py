@@ -130,8 +130,8 @@ def _vehicle(
         capacity_kg=row.capacity_kg,
         capacity_m3=row.capacity_m3,
         capacity_items=math.inf if row.capacity_items is None else row.capacity_items,
-        start_s=_seconds_up(start, shift[0]),
-        end_s=_seconds_down(start, shift[1]),
+        start_s=seconds_up(start, shift[0]),
+        end_s=seconds_down(start, shift[1]),
         end_depot=row.end_depot.code if row.end_depot else None,
         fixed_cost=row.fixed_cost,
         cost_per_km=row.cost_per_km,
@@ -146,8 +146,8 @@ def _breaks(row: Vehicle, depot: Depot, start: datetime) -> Iterator[Break]:
     """One that should have begun before now has been taken before the tour."""
     if not (row.break_minutes and row.break_earliest and row.break_latest):
         return
-    earliest = _seconds_up(start, _local(depot, start, row.break_earliest))
-    latest = _seconds_down(start, _local(depot, start, row.break_latest))
+    earliest = seconds_up(start, _local(depot, start, row.break_earliest))
+    latest = seconds_down(start, _local(depot, start, row.break_latest))
     if earliest <= latest:
         yield Break(max(0, earliest), max(0, latest), row.break_minutes * 60)
 
@@ -178,7 +178,7 @@ def stop_of(shipment: Shipment, start: datetime, now: datetime) -> PlanStop:
         priority=shipment.priority,
         skills=frozenset(shipment.skills),
         windows=(window,) if (window := _window(shipment, start, now)) else (),
-        release_s=max(0, _seconds_up(start, release)) if release else 0,
+        release_s=max(0, seconds_up(start, release)) if release else 0,
     )
 
 
@@ -186,8 +186,8 @@ def _window(shipment: Shipment, start: datetime, now: datetime) -> Window | None
     opens, closes = window_of(shipment, now)
     if not (opens or closes):
         return None
-    last = _seconds_down(start, closes or start + timedelta(days=365))
-    return (_seconds_up(start, opens) if opens else min(0, last)), last
+    last = seconds_down(start, closes or start + timedelta(days=365))
+    return (seconds_up(start, opens) if opens else min(0, last)), last
 
 
 def window_of(shipment: Shipment, now: datetime) -> tuple[datetime | None, datetime | None]:
@@ -203,9 +203,9 @@ def window_of(shipment: Shipment, now: datetime) -> tuple[datetime | None, datet
     return opens, closes
 
 
-def _seconds_up(start: datetime, moment: datetime) -> int:
+def seconds_up(start: datetime, moment: datetime) -> int:
     return math.ceil((moment - start).total_seconds())
 
 
-def _seconds_down(start: datetime, moment: datetime) -> int:
+def seconds_down(start: datetime, moment: datetime) -> int:
     return math.floor((moment - start).total_seconds())

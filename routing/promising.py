@@ -1,6 +1,6 @@
 """Promise: whoever orders is told at once when it comes, or that this can't be said yet: the
 cheapest place in the plan as it stands, found without a search. Nobody is moved for it, and the
-next plan run starts from it.
+next plan run starts from it. For who only asks see ``quoting``.
 
 A promise is a courtesy: what fails or takes too long here is left to the plan run.
 """
@@ -19,7 +19,6 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from supplychain.events.context import new_id
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
@@ -32,32 +31,31 @@ from .reasons import hopeless
 from .services import S
 from .storing import PROMISE_FIELDS
 
+#: (opens, closes) each; None is an end that is left open.
+Windows = Sequence[tuple[datetime | None, datetime | None]]
+
 logger = logging.getLogger(__name__)
 
 #: Stops of a day's plan beyond which promises would take too long.
 MOST_STOPS = 2000
 #: Seconds to wait for a map server before the ways are estimated.
 TRAVEL_TIMEOUT = 1.0
+#: A day's tours begin and end within this time from its midnight.
+LONGEST_DAY = timedelta(days=2)
 #: A promised window begins and ends at such a time.
 ROUND_TO = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
-class Quote:
-    """When it would come; ``extra_cost`` is what the plan would cost more. ``place`` lies between
-    the planned times of the stops before and after it, which it would put off."""
+class _Place:
+    """When it comes; ``place`` lies between the planned times of the stops before and after it,
+    which it will put off."""
 
-    depot: Depot
     vehicle: int
     start: datetime
     eta: datetime
     place: datetime
-    window_from: datetime
-    window_until: datetime
-    extra_cost: float
-
-
-# --- for what was ordered -------------------------------------------------------------------
+    window: tuple[datetime, datetime]
 
 
 def promise_shipments(shipment_ids: Collection[UUID]) -> None:
@@ -84,11 +82,11 @@ def _promise(depot: Depot, shipments: list[Shipment], until: float) -> None:
     for shipment in shipments:
         if time.monotonic() > until:
             break
-        if quote := _first(books, shipment, take=True):
-            shipment.promised_from, shipment.promised_until = quote.window_from, quote.window_until
-            shipment.promised_day = day_of(depot, quote.start)
-            shipment.promised_vehicle_id = quote.vehicle
-            shipment.promised_eta, shipment.told_eta = quote.place, quote.eta
+        if found := _first(books, shipment):
+            shipment.promised_from, shipment.promised_until = found.window
+            shipment.promised_day = day_of(depot, found.start)
+            shipment.promised_vehicle_id = found.vehicle
+            shipment.promised_eta, shipment.told_eta = found.place, found.eta
             promised.append(shipment)
     emissions = [_told(shipment) for shipment in promised]
     fields = [*PROMISE_FIELDS, "told_eta", "event_sequence"]
@@ -110,59 +108,6 @@ def _told(shipment: Shipment) -> Emission:
     )
     journey = shipment.correlation_id
     return Emission(told, shipment, shipment.advance(), correlation_id=journey)
-
-
-# --- for who only asks ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Load:
-    """What would be sent, and where to."""
-
-    latitude: float
-    longitude: float
-    weight_kg: float
-    volume_m3: float
-    items: int = 0
-    skills: Sequence[str] = ()
-
-
-Windows = Sequence[tuple[datetime | None, datetime | None]]
-
-
-def quote(*, depots: Iterable[Depot], load: Load, windows: Windows = ()) -> Quote | None:
-    """The place that costs least, of all these depots on their first day with one; nothing is
-    held. Without a window at any time; of several windows, in one of them."""
-    found = [
-        quote
-        for depot in depots
-        for candidates in [_candidates(depot, load, windows)]
-        for books in [list(_books(depot, candidates))]
-        for candidate in candidates
-        if (quote := _first(books, candidate))
-    ]
-    return min(found, key=lambda quote: (quote.start, quote.extra_cost), default=None)
-
-
-def _candidates(depot: Depot, load: Load, windows: Windows) -> list[Shipment]:
-    return [
-        Shipment(
-            shipment_id=new_id(),
-            depot=depot,
-            latitude=load.latitude,
-            longitude=load.longitude,
-            weight_kg=load.weight_kg,
-            volume_m3=load.volume_m3,
-            items=load.items,
-            skills=list(load.skills),
-            requested_from=opens,
-            requested_until=closes,
-        )
-        for opens, closes in windows or [(None, None)]
-    ]
-
-
-# --- both -----------------------------------------------------------------------------------
 
 
 class _Book:
@@ -219,35 +164,30 @@ def _books(depot: Depot, shipments: Sequence[Shipment]) -> Iterator[_Book]:
     return (_Book(depot, start, shipments) for start in days_ahead(depot))
 
 
-def _first(books: Iterable[_Book], shipment: Shipment, *, take: bool = False) -> Quote | None:
-    """On the first day with a place for it."""
+def _first(books: Iterable[_Book], shipment: Shipment) -> _Place | None:
+    """Taken on the first day with a place for it."""
     opens, closes = window_of(shipment, timezone.now())
     for book in books:
         past = closes and closes < book.start
-        if past or (opens and opens > book.start + timedelta(days=2)):
+        if past or (opens and opens > book.start + LONGEST_DAY):
             continue
         if offer := book.offer(shipment):
-            found = _quote(book, offer, opens, closes)
-            if take:
-                book.accept(offer, found.place)
-            return found
+            eta = book.start + timedelta(seconds=offer.arrival_s)
+            window = promised_window(eta, [(opens, closes)])
+            place = book.place(offer, eta)
+            book.accept(offer, place)
+            return _Place(offer.vehicle.key, book.start, eta, place, window)
     return None
 
 
-def _quote(book: _Book, offer: Offer, opens: datetime | None, closes: datetime | None) -> Quote:
-    eta = book.start + timedelta(seconds=offer.arrival_s)
+def promised_window(eta: datetime, asked: Windows) -> tuple[datetime, datetime]:
+    """Around this time, within what was asked for."""
     half = timedelta(hours=settings.PROMISE_WINDOW_HOURS / 2)
     first, last = _rounded(eta - half), _rounded(eta + half) + ROUND_TO
-    return Quote(
-        depot=book.depot,
-        vehicle=offer.vehicle.key,
-        start=book.start,
-        eta=eta,
-        place=book.place(offer, eta),
-        window_from=max(first, opens) if opens else first,
-        window_until=min(last, closes) if closes else last,
-        extra_cost=round(offer.extra_cost, 4),
-    )
+    for opens, closes in asked:
+        if (opens is None or opens <= eta) and (closes is None or eta <= closes):
+            return max(first, opens or first), min(last, closes or last)
+    return first, last
 
 
 def _rounded(moment: datetime) -> datetime:

@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 
 from supplychain.api import Conflict, RecentFirst
 
-from . import alerting, driving, moving, planning, promising, selectors
+from . import alerting, driving, moving, planning, quoting, selectors
 from . import serializers as shapes
 from .days import day_of
 from .models import Alert, Depot, Plan, Route, Stop
@@ -278,7 +278,7 @@ class Promises(APIView):
         depot = asked.pop("depot", None)
         depots = [depot] if depot else Depot.objects.filter(active=True).order_by("code")
         windows = [(w["opens"], w["closes"]) for w in asked.pop("windows", ())]
-        quote = promising.quote(depots=depots, load=promising.Load(**asked), windows=windows)
+        quote = quoting.quote(depots=depots, load=quoting.Load(**asked), windows=windows)
         if quote is None:
             return Response({"promised": False})
         shown = shapes.PromiseOut(

@@ -318,6 +318,37 @@ def test_an_impossible_shipment_gets_its_reason_once_and_holds_up_nobody(setting
     books_balance()
 
 
+def test_what_makes_no_sense_gets_its_reason_and_holds_up_nobody(settings):
+    """With promises, too: nothing of this may stop a worker."""
+    settings.PROMISE_SECONDS = 5.0
+    depot = make_depot()
+    now = timezone.now()
+    closes_first = {
+        "requested_from": (now + timedelta(days=2)).isoformat(),
+        "requested_until": (now + timedelta(days=1)).isoformat(),
+    }
+    hear(
+        reserved(1, **closes_first),
+        reserved(2, near=1000),
+        reserved(3, kg=-5.0),
+        reserved(4, m3=1e12),
+        reserved(5, priority=10_000),
+        reserved(6),
+        reserved(7, near=30),
+    )
+    Shipment.objects.filter(pk=parcel(6)).update(latitude=float("nan"))
+    run = plan(depot)
+    assert (run.error, run.planned) == ("", 1)
+    reasons = {n: Shipment.objects.get(pk=parcel(n)).unplannable_reason for n in range(1, 8)}
+    assert reasons[1] == "its delivery window closes before it opens"
+    assert reasons[2] == reasons[6] == "its coordinates are not on Earth"
+    assert reasons[3] == "its load is negative or not a number"
+    assert "are more than any vehicle" in reasons[4]
+    assert (reasons[5], state(5)) == ("", "planned")
+    assert "no vehicle reaches it" in reasons[7]
+    books_balance()
+
+
 def test_a_depot_without_vehicles_says_so():
     depot = make_depot()
     Vehicle.objects.update(active=False)

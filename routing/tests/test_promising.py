@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from routing.driving import dispatch_route, freeze_route
 from routing.models import Depot, Route, Shipment, Vehicle
-from routing.promising import Load, quote
+from routing.quoting import Load, quote
+from supplychain.events.models import InboxEntry
 
 from .conftest import (
     at_once,
@@ -104,6 +105,20 @@ def test_without_a_place_there_is_no_promise_and_no_crash(why):
     run = plan(Depot.objects.get())
     assert (run.error, run.unplanned) == ("", 1)
     assert shipment().unplannable_reason
+
+
+@pytest.mark.parametrize("inbox_forgets", [False, True])
+def test_delivered_twice_it_is_promised_once(inbox_forgets):
+    """Whether or not routing.register_shipments remembers the event."""
+    make_depot()
+    event = reserved(1)
+    hear(event)
+    before = Shipment.objects.values().get()
+    if inbox_forgets:
+        InboxEntry.objects.all().delete()
+    hear(event)
+    assert Shipment.objects.values().get() == before
+    assert told() == ["shipment_promised"]
 
 
 def test_promises_share_vehicles_as_routes_do():
@@ -213,6 +228,22 @@ def test_the_depot_that_can_be_there_first_and_costs_least_is_chosen():
     near.vehicles.update(capacity_kg=1)
     quoted = quote(depots=depots, load=HERE)
     assert quoted is not None and quoted.depot == far
+
+
+def test_a_quote_knows_what_has_changed_since_the_last():
+    depot = make_depot(kg=10)
+    first = quote(depots=[depot], load=HERE)
+    make_shipments(2)
+    second = quote(depots=[depot], load=HERE)
+    plan(depot)
+    third = quote(depots=[depot], load=HERE)
+    hear(cancelled(1))
+    fourth = quote(depots=[depot], load=HERE)
+    Vehicle.objects.update(capacity_kg=1)
+    assert first and second and third and fourth
+    assert second.start > first.start and third.start > first.start
+    assert fourth.start == first.start
+    assert quote(depots=[depot], load=HERE) is None
 
 
 def test_of_several_windows_one_is_quoted():

@@ -1,0 +1,188 @@
+"""Promise: who asks when something would come waits for no map and no search: each day's plan is
+looked up once and kept until it changes, with a seat left free for a guest to try it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db.models import Count, Max, Q
+
+from .current import Current
+from .days import days_ahead, open_routes, place_of, problem_of, seconds_down, seconds_up
+from .insertion import Gaps, Offer
+from .models import Depot, Route, Shipment, Stop
+from .problem import Matrix, Place, Travel, Window
+from .problem import Stop as PlanStop
+from .promising import LONGEST_DAY, MOST_STOPS, TRAVEL_TIMEOUT, Windows, promised_window
+from .reasons import hopeless
+from .road import provider
+from .services import S
+
+#: Seconds after which a day is looked up again though nothing changed: its vehicles' time passes.
+FRESH = 60.0
+#: Days that are kept; one of 1,000 stops takes some 8 MB.
+KEPT = 16
+
+_GUEST = "guest"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What would be sent, and where to."""
+
+    latitude: float
+    longitude: float
+    weight_kg: float
+    volume_m3: float
+    items: int = 0
+    skills: Sequence[str] = ()
+
+    def stop(self, windows: tuple[Window, ...]) -> PlanStop:
+        return PlanStop(
+            key=_GUEST,
+            place=Place(self.latitude, self.longitude),
+            load_kg=self.weight_kg,
+            load_m3=self.volume_m3,
+            items=self.items,
+            skills=frozenset(self.skills),
+            windows=windows,
+        )
+
+
+@dataclass(frozen=True)
+class Quote:
+    """When it would come; ``extra_cost`` is what the plan would cost more."""
+
+    depot: Depot
+    start: datetime
+    eta: datetime
+    window_from: datetime
+    window_until: datetime
+    extra_cost: float
+
+
+def quote(*, depots: Iterable[Depot], load: Load, windows: Windows = ()) -> Quote | None:
+    """The place that costs least, of all these depots on their first day with one; nothing is
+    held. Without a window at any time; of several windows, in one of them."""
+    quotes = (_first(depot, load, windows) for depot in depots)
+    found = [one for one in quotes if one]
+    return min(found, key=lambda one: (one.start, one.extra_cost), default=None)
+
+
+def _first(depot: Depot, load: Load, windows: Windows) -> Quote | None:
+    for start in days_ahead(depot):
+        due = [window for window in windows if _touches(start, window)]
+        if windows and not due:
+            continue
+        asked = tuple(_seconds(start, window) for window in due)
+        if offer := _day(depot, start).offer(load.stop(asked)):
+            eta = start + timedelta(seconds=offer.arrival_s)
+            window = promised_window(eta, due)
+            return Quote(depot, start, eta, *window, round(offer.extra_cost, 4))
+    return None
+
+
+def _touches(start: datetime, window: tuple[datetime | None, datetime | None]) -> bool:
+    opens, closes = window
+    return not (closes and closes < start) and not (opens and opens > start + LONGEST_DAY)
+
+
+def _seconds(start: datetime, window: tuple[datetime | None, datetime | None]) -> Window:
+    opens, closes = window
+    return (
+        seconds_up(start, opens) if opens else 0,
+        seconds_down(start, closes or start + timedelta(days=365)),
+    )
+
+
+# --- a day with a free seat -----------------------------------------------------------------
+
+
+class _Day:
+    """A depot's day as it stood when it was looked up."""
+
+    def __init__(self, depot: Depot, start: datetime) -> None:
+        current = Current.read(depot, start)
+        shipments = current.shipments
+        self._full = len(shipments) > MOST_STOPS
+        problem = problem_of(
+            depot, start, [] if self._full else shipments, travel_timeout=TRAVEL_TIMEOUT
+        )
+        self._places = [*(d.place for d in problem.depots), *(s.place for s in problem.stops)]
+        guest = PlanStop(key=_GUEST, place=place_of(depot), load_kg=0, load_m3=0)
+        travel = Travel(_wider(problem.travel.metres), _wider(problem.travel.seconds))
+        self._problem = replace(problem, stops=(*problem.stops, guest), travel=travel)
+        self._gaps = self._without_broken(current)
+        self._lock = threading.Lock()
+
+    def _without_broken(self, current: Current) -> Gaps:
+        """A route that can't be driven as it stands is the next run's business, not a place."""
+        orders = current.orders(self._problem)
+        gaps = Gaps(self._problem, orders)
+        broken = {key for key, stops in orders.items() if stops and key not in gaps.routes}
+        if not broken:
+            return gaps
+        vehicles = tuple(v for v in self._problem.vehicles if v.key not in broken)
+        self._problem = replace(self._problem, vehicles=vehicles)
+        return Gaps(self._problem, {k: o for k, o in orders.items() if k not in broken})
+
+    def offer(self, stop: PlanStop) -> Offer | None:
+        if self._full:
+            return None
+        roads = provider(settings.TRAVEL_URL, TRAVEL_TIMEOUT)
+        there = roads.table(self._places, [stop.place])
+        back = roads.table([stop.place], self._places)
+        travel = self._problem.travel
+        with self._lock:
+            for kind, matrix in enumerate((travel.metres, travel.seconds)):
+                matrix[:-1, -1], matrix[-1, :-1] = there[kind][:, 0], back[kind][0]
+            return None if hopeless(self._problem, stop) else self._gaps.offer(stop)
+
+
+def _wider(matrix: Matrix) -> Matrix:
+    """With a row and a column for the guest, whose ways are written into it."""
+    return np.pad(matrix, (0, 1))
+
+
+_kept_lock = threading.Lock()
+_kept: OrderedDict[tuple[int, datetime], tuple[Any, float, _Day]] = OrderedDict()
+
+
+def _day(depot: Depot, start: datetime) -> _Day:
+    key, now, print_ = (depot.pk, start), time.monotonic(), _fingerprint(depot, start)
+    with _kept_lock:
+        known = _kept.get(key)
+    if known and known[0] == print_ and now - known[1] < FRESH:
+        return known[2]
+    day = _Day(depot, start)
+    with _kept_lock:
+        _kept[key] = (print_, now, day)
+        _kept.move_to_end(key)
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return day
+
+
+def _fingerprint(depot: Depot, start: datetime) -> tuple[Any, ...]:
+    """Another one whenever the day's plan or fleet is another."""
+    routes = Route.objects.filter(pk__in=[route.pk for route in open_routes(depot, start)])
+    pending = Count("stops", filter=Q(stops__state=Stop.State.PENDING))
+    plan = routes.aggregate(Count("pk", distinct=True), Max("planned_at"), stops=pending)
+    promised = Shipment.objects.filter(depot=depot, state=S.OPEN, promised_until__gte=start)
+    vehicles = depot.vehicles.order_by("pk").values_list()
+    busy = Route.objects.filter(depot=depot, state=Route.State.DISPATCHED).order_by("pk")
+    return (
+        *plan.values(),
+        *promised.aggregate(Count("pk"), Max("ready_at")).values(),
+        *vehicles,
+        *busy.values_list("pk", "ends_at"),
+        (depot.latitude, depot.longitude),
+    )
