@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from supplychain.admin_tools import (
     ReadOnly,
@@ -37,20 +39,29 @@ RELEASE = Act(
 )
 
 
+def order_link(row: Reservation | Backorder) -> str:
+    page = reverse("admin:inventory_allocation_change", args=[row.allocation_id])
+    return format_html('<a href="{}" class="journey">{}</a>', page, row.allocation_id)
+
+
 @admin.register(Reservation)
 class ReservationAdmin(ExportsFiles, ReadOnly, StaffAdmin):
     resource_classes = [ReservationResource]
     places = ("level__warehouse",)
-    list_display = ["pick_on", "level", "quantity", "state", "allocation", "expires_at"]
+    list_display = ["pick_on", "level", "quantity", "state", "order", "expires_at"]
     list_filter = ["state", ByLevelsWarehouse, "pick_on"]
     search_fields = ["=shipment_id", "=allocation__order_id", "=level__product__sku"]
     search_help_text = "Exactly: a SKU, a shipment's id, or an order's id."
-    list_select_related = ["level__product", "level__warehouse", "allocation"]
+    list_select_related = ["level__product", "level__warehouse"]
     ordering = ["-pk"]
     paginator = ShallowPaginator
     readonly_fields = ["asked_back"]
     release = button(RELEASE)
     actions_detail = ["release"]
+
+    @admin.display(description="order")
+    def order(self, row: Reservation) -> str:
+        return order_link(row)
 
     @admin.display(description="asked back")
     def asked_back(self, row: Reservation) -> str:
@@ -84,7 +95,8 @@ class Backorders(ReadOnlyInline):
 
 @admin.register(Allocation)
 class AllocationAdmin(ReadOnlyAdmin, StaffAdmin):
-    """An order as inventory knows it; who works in some warehouses sees those they pick for."""
+    """An order as inventory knows it; who works in some warehouses sees those they pick for, and
+    those that wait for stock: it may come to them."""
 
     places = ()
     list_display = ["order_id", "state", "channel", "priority", "placed_at", "confirm_by"]
@@ -102,7 +114,8 @@ class AllocationAdmin(ReadOnlyAdmin, StaffAdmin):
         if request.user.has_perm(access.EVERYWHERE):
             return rows
         mine = access.theirs(request.user, Reservation.objects.all(), "level__warehouse")
-        return rows.filter(pk__in=mine.values("allocation"))
+        waiting = Backorder.objects.filter(allocation=OuterRef("pk"))
+        return rows.filter(Q(pk__in=mine.values("allocation")) | Exists(waiting))
 
     @admin.display(description="events of its journey")
     def journey(self, allocation: Allocation) -> str:
@@ -112,10 +125,14 @@ class AllocationAdmin(ReadOnlyAdmin, StaffAdmin):
 @admin.register(Backorder)
 class BackorderAdmin(ExportsFiles, ReadOnlyAdmin):
     resource_classes = [BackorderResource]
-    list_display = ["placed_at", "product", "quantity", "priority", "allocation"]
+    list_display = ["placed_at", "product", "quantity", "priority", "order"]
     list_filter = ["priority"]
     search_fields = ["=product__sku", "=allocation__order_id"]
     search_help_text = "Exactly: a SKU, or an order's id."
-    list_select_related = ["product", "allocation"]
+    list_select_related = ["product"]
     ordering = ["-priority", "placed_at"]
     paginator = ShallowPaginator
+
+    @admin.display(description="order")
+    def order(self, row: Backorder) -> str:
+        return order_link(row)

@@ -24,7 +24,7 @@ from inventory.models import (
     WarehouseStaff,
 )
 
-from .conftest import consume, placed, stocked
+from .conftest import consume, order, placed, stocked, warehouse
 
 pytestmark = [
     pytest.mark.django_db,
@@ -218,15 +218,28 @@ def test_others_warehouses_are_not_there(works):
     )
 
 
+def test_orders_are_seen_by_who_picks_for_them_or_may_have_to(works):
+    stocked(A={"leeds": 5, "york": 0})
+    warehouse("york")
+    consume(placed(1, A=5))  # all of it comes from Leeds
+    consume(placed(2, A=1))  # waits
+    for code, seen in {"york": {order(2)}, "leeds": {order(1), order(2)}}.items():
+        client = works("warehouse staff", code)
+        rows = client.get(reverse("admin:inventory_allocation_changelist")).context["cl"]
+        assert {row.pk for row in rows.result_list} == seen
+        address = reverse("admin:inventory_allocation_change", args=[order(1)])
+        assert client.get(address).status_code == (200 if order(1) in seen else 404)
+
+
 def test_what_is_done_elsewhere_is_refused(works):
     world()
     client = works("warehouse staff", "york")
     before = StockMovement.objects.count()
     leeds = Warehouse.objects.get(code="leeds")
-    level = StockLevel.objects.filter(warehouse=leeds).first()
+    level = StockLevel.objects.filter(warehouse=leeds).earliest("pk")
     receipt = Receipt.objects.get(warehouse=leeds)
-    held = Reservation.objects.filter(level__warehouse=leeds).first()
-    tries = {
+    held = Reservation.objects.filter(level__warehouse=leeds).earliest("pk")
+    tries: dict[tuple[str, object], dict[str, object]] = {
         ("stocklevel_adjust", level.pk): {"delta": 1, "reason": "x", "reference": "0" * 32},
         ("stocklevel_quarantine", level.pk): {"quantity": 1, "reason": "x"},
         ("receipt_receive", receipt.pk): {"n0-S0": 1, "reference": "n"},
