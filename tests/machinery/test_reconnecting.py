@@ -33,8 +33,8 @@ class Management:
     def consumers(self, queue: str) -> list[str]:
         """Names of the connections that consume from a queue."""
         found = json.loads(self._ask("GET", "consumers"))
-        mine = [one for one in found if one["queue"]["name"] == queue]
-        return [one["channel_details"]["connection_name"] for one in mine]
+        mine = [one["channel_details"] for one in found if one["queue"]["name"] == queue]
+        return [channel["connection_name"] for channel in mine if channel]  # [] if not yet known
 
     def cut(self, connection: str) -> None:
         try:

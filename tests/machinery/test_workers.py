@@ -167,7 +167,7 @@ def test_a_worker_ends_in_time_on_sigterm_without_losing_work(processes, seconds
     worker = processes.worker("lab", concurrency=1)
     try_things({1: f"wait:{seconds}", 2: "ok"})
     eventually(lambda: Attempt.objects.exists())
-    assert processes.stop(worker) < 10
+    assert processes.stop(worker) < 12  # 9 by its own clock, when the machine is busy, too
     if seconds == "0.5":
         assert 1 in effects("try_it")
     else:
