@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -22,6 +24,8 @@ from .file_formats import FORMATS, LONGEST, UnreadableFile
 
 #: Rows of a list that are taken away at once.
 MOST_EXPORTED = 50_000
+#: Seconds until a file that was previewed and not confirmed is thrown away.
+FORGOTTEN = 86_400
 #: Errors that a message tells.
 _TOLD = 5
 
@@ -56,6 +60,11 @@ class KeptFile:
         return folder / self.name
 
     def save(self, data: bytes) -> None:
+        """And throw away those that nobody has confirmed in a day."""
+        for other in self._path.parent.iterdir():
+            with suppress(FileNotFoundError):  # another process is tidying, too
+                if time.time() - other.stat().st_mtime > FORGOTTEN:
+                    other.unlink()
         self._path.write_bytes(data)
 
     def read(self) -> str | bytes:

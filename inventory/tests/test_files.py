@@ -2,6 +2,7 @@
 lists taken away."""
 
 import io
+import os
 import re
 import zipfile
 
@@ -250,6 +251,22 @@ def test_a_kept_file_is_no_other_file(admin_client, stock, tmp_path, name):
     done = confirm(admin_client, "stocklevel", answer, import_file_name=name)
     assert done.status_code == 200
     assert levels("A")["york"] == (5, 0)
+
+
+def test_kept_files_are_thrown_away_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    kept, forgotten = file_pages.KeptFile(), file_pages.KeptFile()
+    forgotten.save(b"old")
+    [path] = (tmp_path / "supplychain-imports").iterdir()
+    os.utime(path, (0, 0))
+    kept.save(b"new")
+    file_pages.KeptFile().save(b"newer")
+    assert file_pages.KeptFile(name=kept.name).read() == "new"
+    with pytest.raises(file_formats.UnreadableFile, match="or is lost"):
+        forgotten.read()
+    for name in ("../" + kept.name, kept.name + "/", str(path)):
+        with pytest.raises(file_formats.UnreadableFile, match="no such file"):
+            file_pages.KeptFile(name=name)
 
 
 # --- products -----------------------------------------------------------------------------
