@@ -40,8 +40,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds of search in one run, whatever the settings say: far below Celery's time limits.
 LONGEST_SEARCH = 45.0
-#: Seconds after which a search for one day finds little more: a base, and more with each stop.
-SEARCH_BASE, SEARCH_PER_STOP = 0.2, 0.02
+#: Seconds after which a search for one day finds little more: a base, and more with each stop, of
+#: those that stand in the plan already less.
+SEARCH_BASE, SEARCH_PER_STOP, SEARCH_PER_KNOWN = 0.2, 0.02, 0.005
 #: Seconds in which one tick may begin runs; depots that are still due wait for the next tick.
 TICK_SECONDS = 30.0
 #: A run that has not been heard of for so long counts as dead, and another may start.
@@ -198,7 +199,7 @@ class _Work:
         if not must and not set(visited(calm)) & set(self.left):
             self.reasons |= {pk: why for pk, why in calm.unserved.items() if pk in self.left}
             return None
-        found = _solve(run, problem, calm)
+        found = _solve(run, problem, warm)
         return found if self.by_hand else _calmer(problem, calm, found)
 
     def _must_go(self, before: Current, calm: Plan) -> bool:
@@ -240,7 +241,9 @@ def _search_left(run: PlanRun) -> float:
 
 def _solve(run: PlanRun, problem: Problem, warm_start: Plan | None) -> Plan:
     began = time.monotonic()
-    enough = SEARCH_BASE + SEARCH_PER_STOP * len(problem.stops)
+    known = sum(len(route.visits) for route in warm_start.routes) if warm_start else 0
+    fresh = len(problem.stops) - known
+    enough = SEARCH_BASE + SEARCH_PER_STOP * fresh + SEARCH_PER_KNOWN * known
     seconds = max(0.0, min(enough, _search_left(run)))
     plan = solve(problem, seconds=seconds, warm_start=warm_start)
     run.solver_seconds += time.monotonic() - began
