@@ -159,20 +159,22 @@ class _Writing:
             self.outcome.moved.add(shipment.pk)
         stop.route, stop.position, stop.eta = route, position, eta
         if before != (route.pk, position) or notable(eta, shipment.told_eta):
-            self._tell(stop)
+            self._tell(stop, had_one=before is not None)
         return stop
 
     def _shipment(self, pk: UUID) -> Shipment:
         return self._current.promised.get(pk) or self._current.others[pk]
 
-    def _tell(self, stop: Stop) -> None:
+    def _tell(self, stop: Stop, *, had_one: bool) -> None:
         shipment, told_before = stop.shipment, stop.shipment.told_eta
         shipment.state, shipment.unplannable_reason = S.PLANNED, ""
         keep_promise(shipment, stop.eta)
         shipment.told_eta = stop.eta
         self._shipments[shipment.pk] = shipment
         self._emissions.append(_of(shipment, _planned_told(stop, self._now)))
-        if told_before and notable(stop.eta, told_before):
+        # Within the window that it was promised, the first plan changes nothing.
+        as_promised = not had_one and shipment.promised_until is not None
+        if told_before and notable(stop.eta, told_before) and not as_promised:
             changed = tell.EtaChanged(
                 shipment_id=shipment.pk,
                 order_id=shipment.order_id,

@@ -53,7 +53,8 @@ def test_who_orders_is_told_a_window_before_any_plan_run():
     assert not Route.objects.exists()
 
 
-def test_the_next_run_keeps_what_was_promised():
+def test_the_next_run_keeps_what_was_promised(settings):
+    settings.ETA_THRESHOLD_MINUTES = 0
     depot = make_depot(vehicles=2)
     make_shipments(6)
     promised = {row.pk: row for row in Shipment.objects.all()}
@@ -68,6 +69,7 @@ def test_the_next_run_keeps_what_was_promised():
         assert {row.promised_vehicle_id, row.promised_day, row.promised_eta} == {None}
     tale = data_of("shipment_planned")[0]
     assert tale["window_from"] and tale["window_until"]
+    assert "eta_changed" not in told()
     books_balance()
 
 
