@@ -96,7 +96,11 @@ _RECORDS = {"inventory", "orders", "routing", "notifications", "audit", "analyti
 ROLES: Mapping[str, Role] = {
     "warehouse staff": Role({"inventory": frozenset(_DAILY_WORK)}, local=True),
     "supervisors": Role(
-        {"inventory": frozenset(_SUPERVISION), "auth": frozenset({"view_user"})},
+        {
+            "inventory": frozenset(_SUPERVISION),
+            "auth": frozenset({"view_user"}),
+            "orders": frozenset({"change_order"}),
+        },
         sees=frozenset({"orders", "routing"}),
     ),
     "auditors": Role(

@@ -49,38 +49,70 @@ def adjust_stock(
 
 
 @transaction.atomic
-def quarantine_stock(*, level_id: int, quantity: int, reason: str, actor: str) -> StockLevel:
-    """Set units aside, so that they are neither promised nor on hand until they are looked at."""
+def quarantine_stock(
+    *, level_id: int, quantity: int, reason: str, actor: str, reference: str = ""
+) -> StockLevel:
+    """Set units aside, so that they are neither promised nor on hand until they are looked at;
+    once per ``reference`` if there is one."""
     level, ledger = _begin(level_id, quantity, reason, "Quarantine", actor)
+    if reference and _was_booked(level, Reason.QUARANTINE, reference):
+        return level
     untouched_by_orders(level, quantity)
-    ledger.move(level, -quantity, Reason.QUARANTINE, note=reason)
-    ledger.move(level, quantity, Reason.QUARANTINE, bucket=Bucket.QUARANTINED, note=reason)
+    ledger.move(level, -quantity, Reason.QUARANTINE, reference=reference, note=reason)
+    ledger.move(
+        level,
+        quantity,
+        Reason.QUARANTINE,
+        bucket=Bucket.QUARANTINED,
+        reference=reference,
+        note=reason,
+    )
     return _save(ledger, level, _set_aside(tell.StockQuarantined, level, quantity, reason, actor))
 
 
 @transaction.atomic
-def restock_quarantined(*, level_id: int, quantity: int, reason: str, actor: str) -> StockLevel:
-    """Put units that turned out to be good back on hand."""
+def restock_quarantined(
+    *, level_id: int, quantity: int, reason: str, actor: str, reference: str = ""
+) -> StockLevel:
+    """Put units that turned out to be good back on hand, once per ``reference`` if there is one."""
     level, ledger = _begin(level_id, quantity, reason, "Restocking", actor)
+    if reference and _was_booked(level, Reason.RESTOCK, reference):
+        return level
     _are_quarantined(level, quantity)
-    ledger.move(level, -quantity, Reason.RESTOCK, bucket=Bucket.QUARANTINED, note=reason)
-    ledger.move(level, quantity, Reason.RESTOCK, note=reason)
+    ledger.move(
+        level,
+        -quantity,
+        Reason.RESTOCK,
+        bucket=Bucket.QUARANTINED,
+        reference=reference,
+        note=reason,
+    )
+    ledger.move(level, quantity, Reason.RESTOCK, reference=reference, note=reason)
     return _save(ledger, level, _set_aside(tell.StockRestocked, level, quantity, reason, actor))
 
 
 @transaction.atomic
 def scrap_stock(
-    *, level_id: int, quantity: int, reason: str, actor: str, bucket: str = Bucket.QUARANTINED
+    *,
+    level_id: int,
+    quantity: int,
+    reason: str,
+    actor: str,
+    bucket: str = Bucket.QUARANTINED,
+    reference: str = "",
 ) -> StockLevel:
-    """Write units off for good, from quarantine or from what is on hand."""
+    """Write units off for good, from quarantine or from what is on hand, once per ``reference``
+    if there is one."""
     level, ledger = _begin(level_id, quantity, reason, "Scrapping", actor)
+    if reference and _was_booked(level, Reason.SCRAP, reference):
+        return level
     if bucket == Bucket.QUARANTINED:
         _are_quarantined(level, quantity)
     elif bucket == Bucket.ON_HAND:
         untouched_by_orders(level, quantity)
     else:
         raise InvalidStockChange("Units are scrapped from on_hand or from quarantined.")
-    ledger.move(level, -quantity, Reason.SCRAP, bucket=bucket, note=reason)
+    ledger.move(level, -quantity, Reason.SCRAP, bucket=bucket, reference=reference, note=reason)
     return _save(ledger, level, _set_aside(tell.StockScrapped, level, quantity, reason, actor))
 
 

@@ -104,15 +104,9 @@ class LinesField(forms.CharField):
 # --- one stock level ----------------------------------------------------------------------
 
 
-class AdjustForm(StaffForm):
-    delta = forms.IntegerField(
-        min_value=-MAX_QUANTITY,
-        max_value=MAX_QUANTITY,
-        label="Change by",
-        help_text="Like -2 for what is gone, or 3 for what was found.",
-    )
-    reason = reason_field("Broken, found, miscounted…")
-    #: So that a double click books once.
+class OnceForm(StaffForm):
+    """A double click books once."""
+
     reference = forms.UUIDField(initial=new_id, widget=forms.HiddenInput)
 
     def clean(self) -> dict[str, Any]:
@@ -121,17 +115,27 @@ class AdjustForm(StaffForm):
         return said
 
 
-class SetAsideForm(StaffForm):
+class AdjustForm(OnceForm):
+    delta = forms.IntegerField(
+        min_value=-MAX_QUANTITY,
+        max_value=MAX_QUANTITY,
+        label="Change by",
+        help_text="Like -2 for what is gone, or 3 for what was found.",
+    )
+    reason = reason_field("Broken, found, miscounted…")
+
+
+class SetAsideForm(OnceForm):
     quantity = quantity_field()
     reason = reason_field("Damaged, past its date, recalled…")
 
 
-class RestockForm(StaffForm):
+class RestockForm(OnceForm):
     quantity = quantity_field()
     reason = reason_field("What was found when they were looked at.")
 
 
-class ScrapForm(StaffForm):
+class ScrapForm(OnceForm):
     bucket = forms.ChoiceField(
         label="From",
         widget=theme.UnfoldAdminSelectWidget(),

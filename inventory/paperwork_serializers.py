@@ -286,8 +286,11 @@ class AdjustmentIn(LevelIn):
 
 
 class SetAsideIn(LevelIn):
+    """``reference``: a second request with the same one changes nothing."""
+
     quantity = StrictInteger(min_value=1, max_value=MAX_QUANTITY)
     reason = StrictText(max_length=200)
+    reference = StrictText(max_length=120, default="", allow_blank=True)
 
 
 class ScrapIn(SetAsideIn):

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from django.utils import timezone
 
-from inventory import counting, receiving, transferring
+from inventory import adjusting, counting, receiving, transferring
 from inventory.events import StockAdjusted, StockReceived
 from inventory.models import (
     CycleCount,
@@ -62,10 +62,16 @@ def text(answer):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
 
 
+def hidden(client, address):
+    """What the form sends without being asked."""
+    fields = client.get(address).context["form"].hidden_fields()
+    return {field.html_name: field.value() for field in fields}
+
+
 def act(client, address, **said):
     """Fill in, look at what would happen, confirm; gives the page that shows it, and the last."""
     before = list(StockMovement.objects.values_list("pk", flat=True))
-    assert client.get(address).status_code == 200
+    said = {**hidden(client, address), **said}
     shown = client.post(address, said)
     assert shown.context["confirming"], text(shown)
     assert list(StockMovement.objects.values_list("pk", flat=True)) == before
@@ -75,6 +81,7 @@ def act(client, address, **said):
 def refused(client, address, **said):
     """Why it can't be done; nobody gets as far as confirming it, nor past it."""
     before = StockMovement.objects.count()
+    said = {**hidden(client, address), **said}
     for more in ({}, {"confirmed": "1"}):
         answer = client.post(address, {**said, **more})
         assert answer.status_code == 200
@@ -110,6 +117,28 @@ def test_stock_is_adjusted_once(client, works):
     assert levels("A") == {"york": (3, 3)}
     assert booked(ada) == [("on_hand", -2, "adjustment")]
     assert [event.reason for event in told(StockAdjusted)] == ["lost"]
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "left"),
+    [
+        ("quarantine", {}, (3, 4)),
+        ("restock", {}, (7, 0)),
+        ("scrap", {"bucket": "quarantined"}, (5, 0)),
+    ],
+)
+def test_what_is_set_aside_moves_once(client, works, name, more, left):
+    stocked(A={"york": 7})
+    works("warehouse staff", "york")
+    pk = level().pk
+    adjusting.quarantine_stock(level_id=pk, quantity=2, reason="wet", actor="x")
+    address = page(f"stocklevel_{name}", level())
+    reference = client.get(address).context["form"]["reference"].value()
+    said = {"quantity": 2, "reason": "seen", "reference": reference, **more}
+    act(client, address, **said)
+    client.post(address, {**said, "confirmed": "1"})  # a double click
+    row = level()
+    assert (row.on_hand, row.quarantined) == left
 
 
 def test_what_orders_have_reserved_is_not_adjusted_away(client, works):
