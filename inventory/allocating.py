@@ -19,6 +19,7 @@ from django.utils import timezone
 from orders.events import OrderPlaced
 from supplychain.events import Event
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import insert_new
 
 from . import events as tell
 from . import locks
@@ -35,9 +36,10 @@ def reserve_orders(*, placed: Sequence[OrderPlaced]) -> None:
     Stock for which a backorder waits is not given to a newer order: that one joins the line,
     and the fill, which is on its way whenever such stock is there, serves the line.
     """
+    rows = [_allocation(event) for event in placed]  # before the locks: it takes its time
     products = locks.products(line.sku for event in placed for line in event.lines)
     stock = stock_for_new(products.values())
-    allocations = _new_allocations(placed, products)
+    allocations = _new_allocations(rows, products)
     events = {event.order_id: event for event in placed if event.order_id in allocations}
     emissions: list[Emission] = []
     orders: list[tuple[Allocation, Event]] = []
@@ -125,22 +127,22 @@ def _wanted(event: OrderPlaced) -> Counter[str]:
 
 
 def _new_allocations(
-    placed: Sequence[OrderPlaced], products: Mapping[str, Product]
+    rows: Iterable[Allocation], products: Mapping[str, Product]
 ) -> dict[UUID, Allocation]:
-    """Rows for the orders that had none, locked; a cancellation that overtook its order left
-    one, and so did the order itself when it comes again."""
-    rows = {event.order_id: _allocation(event, products) for event in placed}
-    Allocation.objects.bulk_create(
-        [rows[pk] for pk in sorted(rows)], batch_size=500, ignore_conflicts=True
-    )
-    return {pk: rows[pk] for pk in locks.silent_allocations(rows)}
+    """The rows of the orders that had none, now inserted in the order of their keys, and so
+    locked; a cancellation that overtook its order left one, and so did the order itself when it
+    comes again."""
+    by_order = {row.pk: row for row in rows}
+    for row in by_order.values():
+        if not row.wanted.keys() <= products.keys():
+            row.state = Allocation.State.REJECTED
+    new = insert_new([by_order[pk] for pk in sorted(by_order)])
+    return {pk: row for pk, row in by_order.items() if pk in new}
 
 
-def _allocation(event: OrderPlaced, products: Mapping[str, Product]) -> Allocation:
-    known = all(line.sku in products for line in event.lines)
+def _allocation(event: OrderPlaced) -> Allocation:
     return Allocation(
         order_id=event.order_id,
-        state=Allocation.State.OPEN if known else Allocation.State.REJECTED,
         channel=event.channel,
         priority=event.priority,
         confirm_by=event.confirm_by,

@@ -162,16 +162,6 @@ def allocations(order_ids: Iterable[UUID]) -> dict[UUID, Allocation]:
     return {row.pk: row for row in rows.order_by("pk")}
 
 
-def silent_allocations(order_ids: Iterable[UUID]) -> list[UUID]:
-    """Those of these, all locked, that nothing was told of and that were not cancelled: after the
-    insertion of new ones just these, as they were inserted."""
-    rows = Allocation.objects.select_for_update(no_key=True).filter(pk__in=set(order_ids))
-    found = rows.order_by("pk").values_list("pk", "event_sequence", "state")
-    return [
-        pk for pk, sequence, state in found if sequence == 0 and state != Allocation.State.CANCELLED
-    ]
-
-
 def warehouses() -> QuerySet[Warehouse]:
     """On their own: nobody who holds one locks anything else."""
     return Warehouse.objects.select_for_update(no_key=True)

@@ -34,7 +34,20 @@ def insert(rows: Sequence[Model]) -> None:
         _insert(rows[start : start + AT_ONCE])
 
 
-def _insert(rows: Sequence[Model]) -> None:
+def insert_new(rows: Sequence[Model]) -> set[Any]:
+    """Insert those of these rows whose keys are not there yet, in this order; gives their primary
+    keys. The others stay as they are."""
+    new: set[Any] = set()
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        key = some[0]._meta.pk
+        returned = connection.ops.quote_name(str(key.column))
+        found = _insert(some, f" ON CONFLICT DO NOTHING RETURNING {returned}")
+        new.update(key.to_python(value) for (value,) in found)
+    return new
+
+
+def _insert(rows: Sequence[Model], ending: str = "") -> list[Any]:
     meta = rows[0]._meta
     fields = [field for field in meta.concrete_fields if not isinstance(field, AutoField)]
     values = [_value(field) for field in fields]
@@ -44,9 +57,10 @@ def _insert(rows: Sequence[Model]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {name(meta.db_table)} ({columns}) "  # noqa: S608
-            f"VALUES {', '.join([row] * len(rows))}",
+            f"VALUES {', '.join([row] * len(rows))}{ending}",
             [value(row) for row in rows for value in values],
         )
+        return cursor.fetchall() if ending else []
 
 
 def _value(field: Field[Any, Any]) -> Callable[[Model], Any]:

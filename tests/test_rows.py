@@ -93,3 +93,14 @@ def test_what_the_database_refuses_is_refused():
     with pytest.raises(IntegrityError), transaction.atomic():
         rows.insert([outbox(2), row])
     assert OutboxEvent.objects.count() == 1
+
+
+def test_what_is_there_stays_as_it_is_and_what_is_new_is_named():
+    first, second = allocation(), allocation()
+    first.save()
+    again = allocation()
+    again.pk, again.channel = first.pk, "another"
+    assert rows.insert_new([again, second]) == {second.pk}
+    assert rows.insert_new([again, second]) == set()
+    assert Allocation.objects.get(pk=first.pk).channel == first.channel
+    assert rows.insert_new([]) == set()

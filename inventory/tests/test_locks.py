@@ -42,9 +42,13 @@ NEW = re.compile(r'INSERT INTO "inventory_(stocklevel|allocation)" .* ON CONFLIC
 #: Which column of an insertion makes its order; a value per row in each column's array.
 KEY_COLUMN = {"stocklevel": 2, "allocation": 1}
 COLUMN = re.compile(r"ARRAY\[([^]]*)\]")
+#: The key in a row of an insertion that is written row by row: of an allocation, after its number.
+ROW = re.compile(r"\(0, '([0-9a-f-]{36})'::uuid")
 
 
 def keys_of(table, sql):
+    if row_by_row := ROW.findall(sql):
+        return row_by_row
     keys = COLUMN.findall(sql)[KEY_COLUMN[table]].split(",")
     return [int(key) if key.isdigit() else key for key in keys]
 
