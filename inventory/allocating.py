@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -50,6 +51,8 @@ def reserve_orders(*, placed: Sequence[OrderPlaced]) -> None:
         else:
             orders.append((allocation, event))
     emissions += promise(stock, orders, products)
+    # One event each, their first, whose number the rows were inserted with.
+    emissions = [replace(emission, sequence=1) for emission in emissions]
     emissions += stock.save()
     emit_all(by_type(emissions))
 
@@ -143,6 +146,7 @@ def _new_allocations(
 def _allocation(event: OrderPlaced) -> Allocation:
     return Allocation(
         order_id=event.order_id,
+        event_sequence=1,
         channel=event.channel,
         priority=event.priority,
         confirm_by=event.confirm_by,

@@ -43,7 +43,7 @@ NEW = re.compile(r'INSERT INTO "inventory_(stocklevel|allocation)" .* ON CONFLIC
 KEY_COLUMN = {"stocklevel": 2, "allocation": 1}
 COLUMN = re.compile(r"ARRAY\[([^]]*)\]")
 #: The key in a row of an insertion that is written row by row: of an allocation, after its number.
-ROW = re.compile(r"\(0, '([0-9a-f-]{36})'::uuid")
+ROW = re.compile(r"\(1, '([0-9a-f-]{36})'::uuid")
 
 
 def keys_of(table, sql):
