@@ -12,19 +12,20 @@ import logging
 import os
 import time
 from dataclasses import replace
+from importlib import import_module
 from types import ModuleType
 
 from supplychain.errors import SupplyChainError
 
 from . import validate
-from .engines import with_ortools, with_pyvrp
 from .problem import Plan, Problem
 from .reasons import hopeless
 from .start import completed, orders_of
 
 logger = logging.getLogger(__name__)
 
-ENGINES: dict[str, ModuleType] = {"pyvrp": with_pyvrp, "ortools": with_ortools}
+#: Imported when they are first asked for: they hold tens of MB, and most processes never plan.
+ENGINES = {"pyvrp": "routing.engines.with_pyvrp", "ortools": "routing.engines.with_ortools"}
 #: Part of the time that the first plan may take, and the seconds that it may take always.
 FIRST_PART, FIRST_LEAST = 0.3, 0.5
 #: Seconds, after the search, in which to put stops it has left out into its plan, if they fit.
@@ -66,10 +67,11 @@ def solve(
 
 def _engine(name: str, problem: Problem) -> ModuleType:
     if name == "auto":
-        return with_pyvrp if with_pyvrp.covers(problem) else with_ortools
+        pyvrp = import_module(ENGINES["pyvrp"])
+        return pyvrp if pyvrp.covers(problem) else import_module(ENGINES["ortools"])
     if name not in ENGINES:
         raise UnknownEngine(f"There is no engine {name}; there are auto, {', '.join(ENGINES)}.")
-    return ENGINES[name]
+    return import_module(ENGINES[name])
 
 
 def _plans(
