@@ -168,9 +168,19 @@ class Allocation(Aggregate):
     destination = models.JSONField(default=dict)
     requested_from = models.DateTimeField(null=True)
     requested_until = models.DateTimeField(null=True)
-    confirm_by = models.DateTimeField(null=True, db_index=True)
+    confirm_by = models.DateTimeField(null=True)
     placed_at = models.DateTimeField(null=True, db_index=True)
     correlation_id = models.CharField(max_length=128)
+
+    class Meta:
+        # As small as what waits for its confirmation, however many have had theirs or expired.
+        indexes = [
+            models.Index(
+                fields=["confirm_by"],
+                name="allocation_unconfirmed",
+                condition=Q(state="open", confirm_by__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"order {self.order_id}"
