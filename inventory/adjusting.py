@@ -3,6 +3,8 @@ quarantined) takes nothing from an order, stands in the ledger with who and why,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.db import transaction
 
 from supplychain.events import Event
@@ -37,15 +39,7 @@ def adjust_stock(
     untouched_by_orders(level, -delta)
     ledger = Ledger(actor=actor)
     ledger.move(level, delta, Reason.ADJUSTMENT, reference=reference, note=reason)
-    told = tell.StockAdjusted(
-        warehouse=level.warehouse.code,
-        sku=level.product.sku,
-        delta=delta,
-        on_hand=level.on_hand,
-        reserved=level.reserved,
-        reason=reason,
-    )
-    return _save(ledger, level, told)
+    return _save(ledger, level, adjusted(level, delta, reason))
 
 
 @transaction.atomic
@@ -67,7 +61,7 @@ def quarantine_stock(
         reference=reference,
         note=reason,
     )
-    return _save(ledger, level, _set_aside(tell.StockQuarantined, level, quantity, reason, actor))
+    return _save(ledger, level, set_aside(tell.StockQuarantined, level, quantity, reason, actor))
 
 
 @transaction.atomic
@@ -88,7 +82,7 @@ def restock_quarantined(
         note=reason,
     )
     ledger.move(level, quantity, Reason.RESTOCK, reference=reference, note=reason)
-    return _save(ledger, level, _set_aside(tell.StockRestocked, level, quantity, reason, actor))
+    return _save(ledger, level, set_aside(tell.StockRestocked, level, quantity, reason, actor))
 
 
 @transaction.atomic
@@ -113,7 +107,7 @@ def scrap_stock(
     else:
         raise InvalidStockChange("Units are scrapped from on_hand or from quarantined.")
     ledger.move(level, -quantity, Reason.SCRAP, bucket=bucket, reference=reference, note=reason)
-    return _save(ledger, level, _set_aside(tell.StockScrapped, level, quantity, reason, actor))
+    return _save(ledger, level, set_aside(tell.StockScrapped, level, quantity, reason, actor))
 
 
 @transaction.atomic
@@ -132,20 +126,39 @@ def set_limits(
         if value is not None
     }
     level = _lock(level_id)
-    if all(getattr(level, name) == value for name, value in limits.items()):
-        return level
     ledger = Ledger(actor=actor)
+    told = change_limits(level, limits, ledger, actor)
+    return _save(ledger, level, told, *wanted) if told else level
+
+
+def change_limits(
+    level: StockLevel, limits: Mapping[str, int], ledger: Ledger, actor: str
+) -> tell.StockLimitsChanged | None:
+    """Of a locked level, to be written by the ledger; None when they are these already."""
+    if all(getattr(level, name) == value for name, value in limits.items()):
+        return None
     ledger.touch([level])
     for name, value in limits.items():
         setattr(level, name, value)
-    told = tell.StockLimitsChanged(
+    return tell.StockLimitsChanged(
         warehouse=level.warehouse.code,
         sku=level.product.sku,
         safety_stock=level.safety_stock,
         reorder_point=level.reorder_point,
         actor=actor,
     )
-    return _save(ledger, level, told, *wanted)
+
+
+def adjusted(level: StockLevel, delta: int, reason: str) -> tell.StockAdjusted:
+    """What is told of a level whose stock on hand was just corrected."""
+    return tell.StockAdjusted(
+        warehouse=level.warehouse.code,
+        sku=level.product.sku,
+        delta=delta,
+        on_hand=level.on_hand,
+        reserved=level.reserved,
+        reason=reason,
+    )
 
 
 def _begin(
@@ -174,7 +187,7 @@ def _are_quarantined(level: StockLevel, quantity: int) -> None:
         )
 
 
-def _set_aside(
+def set_aside(
     kind: type[tell.SetAside], level: StockLevel, quantity: int, reason: str, actor: str
 ) -> tell.SetAside:
     return kind(

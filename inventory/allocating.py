@@ -102,11 +102,10 @@ def _backorders(
 def _waited_for(products: Iterable[Product], rules: Rules) -> Iterator[tuple[str, frozenset[int]]]:
     """The SKUs, of these locked products, that backorders wait for, with the warehouses that the
     waiting order can't be sent from: what is there is not withheld from others for its sake."""
-    rows = Backorder.objects.filter(product__in=[product.pk for product in products])
     if not rules.exclude:
-        for sku in rows.values_list("product__sku", flat=True).distinct():
-            yield sku, frozenset()
+        yield from ((sku, frozenset()) for sku in awaited(products))
         return
+    rows = Backorder.objects.filter(product__in=[product.pk for product in products])
     for sku, *where in rows.values_list("product__sku", *DESTINATION).distinct():
         yield sku, rules.excluded(*where)
 

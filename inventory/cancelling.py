@@ -23,7 +23,7 @@ from supplychain.events.outbox import Emission, emit_all
 from . import events as tell
 from . import locks, releasing
 from .allocating import allocation_event, by_type
-from .holding import A, Held, R, UnknownAllocation, measures
+from .holding import A, Held, R, UnknownAllocation
 from .ledger import Ledger, Reason
 from .models import Allocation, Backorder, Cut, Reservation, StockLevel
 from .taking import quantities
@@ -206,18 +206,10 @@ class _Cutting:
             cut = Cut(id=new_id(), allocation=allocation, shipment_id=shipment_id, units=units)
             self._cuts.append(cut)
             products = {row.level.product.sku: row.level.product for row in rows}
-            weight, volume = measures((products[sku], n) for sku, n in units.items())
-            told = tell.ShipmentCutRequested(
-                cut_id=cut.pk,
-                shipment_id=shipment_id,
-                order_id=allocation.pk,
-                lines=quantities(units),
-                weight_kg=weight,
-                volume_m3=volume,
-                empties=all(
-                    row.quantity == self._asked[shipment_id, row.level.product.sku] for row in rows
-                ),
+            empties = all(
+                row.quantity == self._asked[shipment_id, row.level.product.sku] for row in rows
             )
+            told = releasing.cut_request(cut, products, empties=empties)
             self._emissions.append(Emission(told, allocation, cause=cause))
 
     def _tell(

@@ -27,7 +27,7 @@ from . import locks
 from .allocating import by_type, promise, stock_for_new, tell_reserved
 from .ledger import Ledger
 from .models import Allocation, Backorder, Product, Reservation, StockLevel
-from .taking import Stock, quantities, storage_classes
+from .taking import Stock, quantities, reserved_shipment
 
 A, R = Allocation.State, Reservation.State
 
@@ -208,20 +208,5 @@ def _hand_over(allocations: Sequence[Allocation], causes: Mapping[UUID, Event]) 
 
 
 def _shipment(rows: Sequence[Reservation]) -> tell.ReservedShipment:
-    weight, volume = measures((row.level.product, row.quantity) for row in rows)
-    return tell.ReservedShipment(
-        shipment_id=rows[0].shipment_id,
-        warehouse=rows[0].level.warehouse.code,
-        lines=quantities({row.level.product.sku: row.quantity for row in rows}),
-        weight_kg=weight,
-        volume_m3=volume,
-        storage_classes=storage_classes(row.level.product for row in rows),
-    )
-
-
-def measures(units: Iterable[tuple[Product, int]]) -> tuple[float, float]:
-    """Their weight (kg) and volume (m³)."""
-    pairs = list(units)
-    weight = sum(float(product.weight_kg) * quantity for product, quantity in pairs)
-    volume = sum(float(product.volume_m3) * quantity for product, quantity in pairs)
-    return round(weight, 3), round(volume, 6)
+    units = [(row.level.product, row.quantity) for row in rows]
+    return reserved_shipment(rows[0].shipment_id, rows[0].level.warehouse.code, units)

@@ -17,8 +17,8 @@ from django.utils import timezone
 from supplychain.events import Event
 from supplychain.events.outbox import Emission, emit_all
 
-from . import events as tell
 from . import locks
+from .adjusting import adjusted, change_limits
 from .checking import CHUNK, MAX_QUANTITY, InvalidStockChange
 from .ledger import Ledger, Reason
 from .models import Product, StockImport, StockImportError, StockLevel, Warehouse
@@ -210,32 +210,15 @@ class _Chunks:
 
     def _limit(self, level: StockLevel, wish: _Wish, ledger: Ledger) -> Iterator[Event]:
         wanted = {name: value for name in OPTIONAL if (value := getattr(wish, name)) is not None}
-        if all(getattr(level, name) == value for name, value in wanted.items()):
-            return
-        ledger.touch([level])
-        for name, value in wanted.items():
-            setattr(level, name, value)
-        yield tell.StockLimitsChanged(
-            warehouse=level.warehouse.code,
-            sku=level.product.sku,
-            safety_stock=level.safety_stock,
-            reorder_point=level.reorder_point,
-            actor=self._actor,
-        )
+        if told := change_limits(level, wanted, ledger, self._actor):
+            yield told
 
     def _move(self, level: StockLevel, wish: _Wish, ledger: Ledger) -> Iterator[Event]:
         delta = wish.on_hand - level.on_hand
         if not delta:
             return
         ledger.move(level, delta, Reason.IMPORT, reference=self._done.reference)
-        yield tell.StockAdjusted(
-            warehouse=level.warehouse.code,
-            sku=level.product.sku,
-            delta=delta,
-            on_hand=level.on_hand,
-            reserved=level.reserved,
-            reason=f"import {self._done.reference}",
-        )
+        yield adjusted(level, delta, f"import {self._done.reference}")
 
 
 def _product(sku: str, products: Mapping[str, Product]) -> Product:

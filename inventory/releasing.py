@@ -9,7 +9,7 @@ the units stay reserved.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from django.db import transaction
@@ -18,13 +18,12 @@ from django.utils import timezone
 from supplychain.events.context import new_id
 from supplychain.events.outbox import Emission, emit_all
 
+from . import adjusting, locks
 from . import events as tell
-from . import locks
 from .checking import InvalidStockChange, a_reason
-from .holding import measures
 from .ledger import Bucket, Ledger, Reason
-from .models import Allocation, Backorder, Cut, Reservation, StockLevel
-from .taking import quantities
+from .models import Allocation, Backorder, Cut, Product, Reservation, StockLevel
+from .taking import measures, quantities
 
 
 @transaction.atomic
@@ -57,24 +56,30 @@ def release_reservation(
         reason=reason,
         asked_by=actor,
     )
-    weight, volume = measures([(product, units)])
     asked[product.sku] += units
-    told = tell.ShipmentCutRequested(
+    held = Reservation.objects.filter(
+        shipment_id=row.shipment_id, state=Reservation.State.HELD
+    ).values_list("level__product__sku", "quantity")
+    empties = all(quantity == asked[sku] for sku, quantity in held)
+    told = cut_request(cut, {product.sku: product}, empties=empties)
+    emit_all([Emission(told, allocation, correlation_id=allocation.correlation_id)])
+    return cut
+
+
+def cut_request(
+    cut: Cut, products: Mapping[str, Product], *, empties: bool
+) -> tell.ShipmentCutRequested:
+    """The question to routing; ``empties``: nothing is left of the shipment then."""
+    weight, volume = measures([(products[sku], units) for sku, units in cut.units.items()])
+    return tell.ShipmentCutRequested(
         cut_id=cut.pk,
-        shipment_id=row.shipment_id,
-        order_id=allocation.pk,
+        shipment_id=cut.shipment_id,
+        order_id=cut.allocation_id,
         lines=quantities(cut.units),
         weight_kg=weight,
         volume_m3=volume,
-        empties=all(
-            quantity == asked[sku]
-            for sku, quantity in Reservation.objects.filter(
-                shipment_id=row.shipment_id, state=Reservation.State.HELD
-            ).values_list("level__product__sku", "quantity")
-        ),
+        empties=empties,
     )
-    emit_all([Emission(told, allocation, correlation_id=allocation.correlation_id)])
-    return cut
 
 
 def _asked(row: Reservation) -> Counter[str]:
@@ -116,7 +121,10 @@ def put_back_in_line(
         if cut.set_aside:
             ledger.move(level, -units, Reason.QUARANTINE, note=cut.reason)
             ledger.move(level, units, Reason.QUARANTINE, bucket=Bucket.QUARANTINED, note=cut.reason)
-            emissions.append(Emission(_set_aside(cut, level, units), level, level.advance()))
+            told = adjusting.set_aside(
+                tell.StockQuarantined, level, units, cut.reason, cut.asked_by
+            )
+            emissions.append(Emission(told, level, level.advance()))
     ledger.write()
     return emissions
 
@@ -135,16 +143,3 @@ def _wait_again(cut: Cut, allocation: Allocation, level: StockLevel, units: int)
     if not made:
         row.quantity += units
         row.save(update_fields=["quantity"])
-
-
-def _set_aside(cut: Cut, level: StockLevel, units: int) -> tell.StockQuarantined:
-    return tell.StockQuarantined(
-        warehouse=level.warehouse.code,
-        sku=level.product.sku,
-        quantity=units,
-        on_hand=level.on_hand,
-        reserved=level.reserved,
-        quarantined=level.quarantined,
-        reason=cut.reason,
-        actor=cut.asked_by,
-    )

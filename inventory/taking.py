@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from django.conf import settings
 
@@ -61,13 +62,12 @@ class Stock:
         return [self._ship(allocation, parcel) for parcel in served.parcels]
 
     def _ship(self, allocation: Allocation, parcel: Parcel) -> tell.ReservedShipment:
-        shipment_id = new_id()
-        weight, volume, warehouse = 0.0, 0.0, ""
+        shipment_id, warehouse = new_id(), ""
+        units: list[tuple[Product, int]] = []
         for (sku, quantity), day in zip(parcel.units.items(), parcel.days, strict=True):
             level = self.levels[parcel.site, sku]
             self.ledger.reserve(level, quantity)
-            weight += float(level.product.weight_kg) * quantity
-            volume += float(level.product.volume_m3) * quantity
+            units.append((level.product, quantity))
             warehouse = level.warehouse.code
             self.reservations.append(
                 Reservation(
@@ -79,16 +79,7 @@ class Stock:
                     expires_at=allocation.confirm_by,
                 )
             )
-        return tell.ReservedShipment(
-            shipment_id=shipment_id,
-            warehouse=warehouse,
-            lines=quantities(parcel.units),
-            weight_kg=round(weight, 3),
-            volume_m3=round(volume, 6),
-            storage_classes=storage_classes(
-                self.levels[parcel.site, sku].product for sku in parcel.units
-            ),
-        )
+        return reserved_shipment(shipment_id, warehouse, units)
 
     def save(self) -> list[Emission]:
         """Write it all; gives what must be told of the levels."""
@@ -134,7 +125,29 @@ def _site(warehouse: Warehouse) -> Site:
     )
 
 
-def storage_classes(products: Iterable[Product]) -> list[str]:
+def reserved_shipment(
+    shipment_id: UUID, warehouse: str, units: Sequence[tuple[Product, int]]
+) -> tell.ReservedShipment:
+    """What others must know of so many units of each product that one warehouse sends."""
+    weight, volume = measures(units)
+    return tell.ReservedShipment(
+        shipment_id=shipment_id,
+        warehouse=warehouse,
+        lines=quantities({product.sku: quantity for product, quantity in units}),
+        weight_kg=weight,
+        volume_m3=volume,
+        storage_classes=_storage_classes(product for product, _ in units),
+    )
+
+
+def measures(units: Sequence[tuple[Product, int]]) -> tuple[float, float]:
+    """Their weight (kg) and volume (m³)."""
+    weight = sum(float(product.weight_kg) * quantity for product, quantity in units)
+    volume = sum(float(product.volume_m3) * quantity for product, quantity in units)
+    return round(weight, 3), round(volume, 6)
+
+
+def _storage_classes(products: Iterable[Product]) -> list[str]:
     """What a vehicle must be able to carry to carry them all."""
     ambient = Product.StorageClass.AMBIENT
     return sorted({p.storage_class for p in products if p.storage_class != ambient})
