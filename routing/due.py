@@ -20,11 +20,6 @@ from .services import S
 FAILURE_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=10)
 
 
-def due_depots(now: datetime) -> list[Depot]:
-    """Depots to plan now, the longest waiting first."""
-    return [depot for depot, _ in due_runs(now)]
-
-
 def due_runs(now: datetime) -> list[tuple[Depot, str]]:
     """Depots to plan now, the longest waiting first, and why.
 

@@ -12,6 +12,8 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
+from .rows import count_up_to
+
 if TYPE_CHECKING:  # the theme brings no types; its classes are these, dressed
     from django.contrib.admin import ModelAdmin, TabularInline
 else:
@@ -37,7 +39,7 @@ class ShallowPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return len(rows.order_by().values_list("pk")[:PAGED])
+        return count_up_to(PAGED, rows)
 
 
 class ReadOnly:

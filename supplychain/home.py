@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.module_loading import autodiscover_modules
 
 from .admin_tools import PAGED
+from .rows import count_up_to
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,6 @@ def show(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return {**context, "to_do": tasks_of(request.user)}
 
 
-def capped(rows: Any) -> int:
+def capped(rows: QuerySet[Any, Any]) -> int:
     """How many there are, but no more than anybody pages."""
-    return len(rows.order_by().values_list("pk")[:PAGED])
+    return count_up_to(PAGED, rows)

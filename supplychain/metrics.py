@@ -40,6 +40,8 @@ from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from .rows import count_up_to
+
 logger = logging.getLogger(__name__)
 
 #: Counts go no further: beyond it the alarm has long gone off, and counting costs.
@@ -86,7 +88,7 @@ def gauges(
 
 def capped(rows: QuerySet[Any, Any]) -> int:
     """How many rows, up to CAP."""
-    return rows.order_by().values("pk")[:CAP].count()
+    return count_up_to(CAP, rows)
 
 
 @require_safe

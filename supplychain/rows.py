@@ -1,7 +1,8 @@
 """Promise: many rows are inserted as bulk_create inserts them, for half of the work of building
-the statement. For what is written thousands of times a second; else bulk_create will do.
+the statement, and counted no further than anybody wants to know.
 
-No signals, nothing set on the rows, no parents; what the database numbers itself it numbers.
+Insertion is for what is written thousands of times a second; else bulk_create will do. No
+signals, nothing set on the rows, no parents; what the database numbers itself it numbers.
 """
 
 from __future__ import annotations
@@ -20,12 +21,18 @@ from django.db.models import (
     ForeignKey,
     IntegerField,
     Model,
+    QuerySet,
     TextField,
     UUIDField,
 )
 
 #: SQLite takes no more than some thirty thousand values in a statement.
 AT_ONCE = 1000
+
+
+def count_up_to(most: int, rows: QuerySet[Any, Any]) -> int:
+    """How many there are, at most so many, whatever lies beyond."""
+    return rows.order_by().values("pk")[:most].count()
 
 
 def insert(rows: Sequence[Model]) -> None:

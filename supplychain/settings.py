@@ -320,29 +320,18 @@ DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "orders@localhost")
 #: Seconds between two looks for notifications that are due.
 NOTIFICATION_INTERVAL = _number("NOTIFICATION_INTERVAL", 1.0, 0.1, 3600)
 
+
 # --- Periodic tasks -----------------------------------------------------------------------
-# A tick that nobody took before the next ones came is worth nothing, hence it expires.
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    """A tick that nobody took before the next ones came is worth nothing, hence it expires."""
+    return {"task": task, "schedule": seconds, "options": {"expires": 2 * seconds}}
+
+
 CELERY_BEAT_SCHEDULE = {
-    "expire holds": {
-        "task": "inventory.expire_holds",
-        "schedule": EXPIRY_INTERVAL,
-        "options": {"expires": 2 * EXPIRY_INTERVAL},
-    },
-    "propose transfers": {
-        "task": "inventory.propose_transfers",
-        "schedule": TRANSFER_PROPOSAL_INTERVAL,
-        "options": {"expires": 2 * TRANSFER_PROPOSAL_INTERVAL},
-    },
-    "plan due depots": {
-        "task": "routing.plan_due_depots",
-        "schedule": PLANNING_INTERVAL,
-        "options": {"expires": 2 * PLANNING_INTERVAL},
-    },
-    "send due notifications": {
-        "task": "notifications.send_due",
-        "schedule": NOTIFICATION_INTERVAL,
-        "options": {"expires": 2 * NOTIFICATION_INTERVAL},
-    },
+    "expire holds": _every(EXPIRY_INTERVAL, "inventory.expire_holds"),
+    "propose transfers": _every(TRANSFER_PROPOSAL_INTERVAL, "inventory.propose_transfers"),
+    "plan due depots": _every(PLANNING_INTERVAL, "routing.plan_due_depots"),
+    "send due notifications": _every(NOTIFICATION_INTERVAL, "notifications.send_due"),
 }
 
 # --- Metrics ------------------------------------------------------------------------------

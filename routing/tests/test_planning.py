@@ -13,7 +13,7 @@ from routing import driving, due, planning, services, storing
 from routing.current import Current
 from routing.days import problem_of
 from routing.driving import freeze_route
-from routing.due import due_depots
+from routing.due import due_runs
 from routing.models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
 from routing.planning import plan_depot, plan_due_depots
 from routing.tasks import plan_due_depots as tick
@@ -50,7 +50,7 @@ def start(depot):
 
 
 def due_codes(now=None):
-    return [depot.code for depot in due_depots(now or timezone.now())]
+    return [depot.code for depot, _ in due_runs(now or timezone.now())]
 
 
 # --- what a plan is -----------------------------------------------------------------------
