@@ -18,7 +18,8 @@ class ShipmentPlanned(
 ):
     """A shipment stands in a route, or stands there otherwise than was told before.
 
-    ``position`` counts the route's stops from 1. The window is the one promised or asked for.
+    ``position`` counts the route's stops from 1. The window is the one promised or asked for;
+    ``time_zone`` is the depot's.
     """
 
     route_id: UUID
@@ -28,6 +29,7 @@ class ShipmentPlanned(
     eta: datetime
     window_from: datetime | None = None
     window_until: datetime | None = None
+    time_zone: str = "UTC"
 
 
 class ShipmentPromised(
@@ -43,6 +45,7 @@ class ShipmentPromised(
     window_from: datetime
     window_until: datetime
     eta: datetime
+    time_zone: str = "UTC"
 
 
 class EtaChanged(
@@ -54,6 +57,7 @@ class EtaChanged(
     eta: datetime
     told_before: datetime
     reason: str
+    time_zone: str = "UTC"
 
 
 class ShipmentDelayed(

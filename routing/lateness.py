@@ -74,6 +74,7 @@ def _told(route: Route, stop: Stop, shipment: Shipment) -> Emission:
         eta=stop.eta,
         told_before=shipment.told_eta or stop.eta,
         reason="the vehicle is late",
+        time_zone=route.depot.time_zone,
     )
     shipment.told_eta = stop.eta
     journey = shipment.correlation_id

@@ -104,6 +104,7 @@ def _told(shipment: Shipment) -> Emission:
             "window_from": shipment.promised_from,
             "window_until": shipment.promised_until,
             "eta": shipment.told_eta,
+            "time_zone": shipment.depot.time_zone,
         }
     )
     journey = shipment.correlation_id

@@ -182,6 +182,7 @@ class _Writing:
                 eta=stop.eta,
                 told_before=told_before,
                 reason="planned again",
+                time_zone=stop.route.depot.time_zone,
             )
             self._emissions.append(_of(shipment, changed))
 
@@ -321,6 +322,7 @@ def _planned_told(stop: Stop, now: datetime) -> tell.ShipmentPlanned:
         eta=stop.eta,
         window_from=opens,
         window_until=closes,
+        time_zone=route.depot.time_zone,
     )
 
 
