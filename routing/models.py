@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import time
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -14,6 +15,8 @@ from supplychain.events.models import Aggregate
 MAX_KG, MAX_M3, MAX_HOURS = 100_000, 1000, 31 * 24
 #: What goods may need of a vehicle; all others need nothing.
 SKILLS = ("chilled", "frozen", "hazardous")
+#: Photos that prove how a stop ended.
+MAX_PHOTOS = 3
 
 
 def all_skills() -> list[str]:
@@ -33,6 +36,7 @@ class Depot(models.Model):
         null=True, blank=True, help_text="local time; what comes later leaves the next day"
     )
     sequence = models.PositiveBigIntegerField(default=0, help_text="of the event last applied")
+    plan_asked_at = models.DateTimeField(null=True, help_text="when somebody asked for a plan last")
 
     def __str__(self) -> str:
         return self.code
@@ -70,6 +74,14 @@ class Vehicle(models.Model):
         null=True,
         blank=True,
         help_text="where its tours end; empty: where they begin",
+    )
+    driver = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        null=True,
+        blank=True,
+        help_text="drives its routes, unless one is given to somebody else",
     )
     active = models.BooleanField(default=True)
 
@@ -255,6 +267,14 @@ class Route(Aggregate):
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="routes")
     run = models.ForeignKey(PlanRun, on_delete=models.PROTECT, related_name="routes")
     vehicle = models.ForeignKey(Vehicle, on_delete=models.PROTECT, related_name="routes")
+    driver = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        null=True,
+        blank=True,
+        help_text="empty: the vehicle's",
+    )
     day = models.DateField(db_index=True)
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED, db_index=True)
     frozen = models.BooleanField(default=False, help_text="planning leaves it as it is")
@@ -268,6 +288,12 @@ class Route(Aggregate):
     load_m3 = models.FloatField()
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
+
+    class Meta:
+        permissions = [
+            ("drive_route", "Can drive own routes"),
+            ("start_route", "Can leave the depot with own routes"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.vehicle} on {self.day}"
@@ -289,6 +315,7 @@ class Stop(models.Model):
     ended_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=300, blank=True)
     proof_name = models.CharField(max_length=120, blank=True, help_text="who took it")
+    reference = models.UUIDField(null=True, help_text="of the answer that ended it, if it had one")
 
     class Meta:
         ordering = ["position"]
@@ -301,6 +328,30 @@ class Stop(models.Model):
 
     def __str__(self) -> str:
         return f"stop {self.position} of {self.route}"
+
+
+class ProofPhoto(models.Model):
+    """How a stop ended, as the driver saw it; kept for PROOF_DAYS. See ADR 0009."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    stop = models.ForeignKey(Stop, on_delete=models.CASCADE, related_name="photos")
+    number = models.PositiveSmallIntegerField()
+    image = models.BinaryField(help_text="a JPEG")
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    kept_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["stop", "number"], name="proof_photo_number"),
+            models.CheckConstraint(
+                condition=Q(number__gte=1, number__lte=MAX_PHOTOS), name="proof_photos_few"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"photo {self.number} of {self.stop}"
 
 
 class Alert(Aggregate):

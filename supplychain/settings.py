@@ -307,6 +307,9 @@ if TRAVEL_URL and TRAVEL_URL.partition("://")[0] not in {"http", "https"}:
 #: Seconds to wait for it, per plan; after that the times are estimated.
 TRAVEL_TIMEOUT = _number("TRAVEL_TIMEOUT", 10.0, 0.1, 300)
 
+#: Days for which photos that prove a delivery are kept.
+PROOF_DAYS = _number("PROOF_DAYS", 400, 1, 36500)
+
 # --- Notifications ------------------------------------------------------------------------
 _email = _read(
     "EMAIL_URL",
@@ -331,6 +334,7 @@ CELERY_BEAT_SCHEDULE = {
     "expire holds": _every(EXPIRY_INTERVAL, "inventory.expire_holds"),
     "propose transfers": _every(TRANSFER_PROPOSAL_INTERVAL, "inventory.propose_transfers"),
     "plan due depots": _every(PLANNING_INTERVAL, "routing.plan_due_depots"),
+    "forget old proofs": _every(600, "routing.forget_old_proofs"),
     "send due notifications": _every(NOTIFICATION_INTERVAL, "notifications.send_due"),
 }
 
