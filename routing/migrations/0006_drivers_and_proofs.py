@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0004_plans_that_change'),
+        ('routing', '0005_a_plan_asked_for'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -17,11 +17,6 @@ class Migration(migrations.Migration):
         migrations.AlterModelOptions(
             name='route',
             options={'permissions': [('drive_route', 'Can drive own routes'), ('start_route', 'Can leave the depot with own routes')]},
-        ),
-        migrations.AddField(
-            model_name='depot',
-            name='plan_asked_at',
-            field=models.DateTimeField(help_text='when somebody asked for a plan last', null=True),
         ),
         migrations.AddField(
             model_name='route',
