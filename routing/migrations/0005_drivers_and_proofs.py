@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0005_a_plan_asked_for'),
+        ('routing', '0004_plans_that_change'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
