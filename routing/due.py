@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
 
+from .asking import BY_HAND, asked
 from .days import midnight
 from .models import Depot, PlanRun, Route, Shipment, Stop
 from .services import S
@@ -26,15 +27,16 @@ def due_runs(now: datetime) -> list[tuple[Depot, str]]:
     Due is a burst that has ended (no new shipment for PLANNING_QUIET seconds), has waited
     for PLANNING_PATIENCE seconds or has grown to PLANNING_NUMBER; what waits when a depot's
     cut-off comes; a plan that no longer holds; and what a run left over for want of time. What
-    could not be planned waits for company: new shipments, or the next day.
+    could not be planned waits for company: new shipments, or the next day. Whoever asks by hand
+    does not wait.
     """
-    pools, changes = _pools(), _changes(now)
+    pools, changes, wanted = _pools(), _changes(now), asked()
     found = []
-    depots = Depot.objects.in_bulk({*pools, *changes})
+    depots = Depot.objects.in_bulk({*pools, *changes, *wanted})
     for pk, depot in depots.items():
-        pool, changed = pools.get(pk, {}), changes.get(pk)
-        since = min(filter(None, [pool.get("first"), changed]))
-        if trigger := _trigger(depot, pool, changed, now):
+        pool, changed, by_hand = pools.get(pk, {}), changes.get(pk), wanted.get(pk)
+        since = min(filter(None, [pool.get("first"), changed, by_hand]))
+        if trigger := BY_HAND if by_hand else _trigger(depot, pool, changed, now):
             found.append((since, pk, trigger))
     return [(depots[pk], trigger) for _, pk, trigger in sorted(found)]
 

@@ -24,6 +24,7 @@ from supplychain.events.outbox import Emission, emit_all
 from . import events as tell
 from . import storing
 from .alerting import alert
+from .asking import BY_HAND
 from .current import Current
 from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, problem_of
 from .due import days_to_revisit, due_runs, open_days
@@ -52,7 +53,6 @@ CALM_SECONDS = 2.0
 #: A plan that is known to people is given up for one that costs less by this part at least.
 WORTH_A_CHANGE = 0.02
 
-BY_HAND = "by hand"
 _NO_TOUR = f"no vehicle is free for it within {HORIZON_DAYS} days"
 
 
