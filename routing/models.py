@@ -4,12 +4,15 @@ from datetime import time
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from supplychain.events.context import new_id
 from supplychain.events.models import Aggregate
+
+from .clock import must_be_departures
 
 #: What a vehicle may carry, and how long it may be away.
 MAX_KG, MAX_M3, MAX_HOURS = 100_000, 1000, 31 * 24
@@ -34,6 +37,23 @@ class Depot(models.Model):
     time_zone = models.CharField(max_length=64, default="UTC")
     cut_off = models.TimeField(
         null=True, blank=True, help_text="local time; what comes later leaves the next day"
+    )
+    departures = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[must_be_departures],
+        help_text="local times at which vehicles leave, as 08:00, 10:00, 12:00; each departure "
+        "is planned by itself. Empty: one plan a day",
+    )
+    departure_lead = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MaxValueValidator(12 * 60)],
+        help_text="minutes before a departure at which it is decided what goes",
+    )
+    longest_wait = models.PositiveSmallIntegerField(
+        default=24,
+        validators=[MinValueValidator(1), MaxValueValidator(14 * 24)],
+        help_text="hours for which a shipment may wait for a departure that suits better",
     )
     sequence = models.PositiveBigIntegerField(default=0, help_text="of the event last applied")
     plan_asked_at = models.DateTimeField(null=True, help_text="when somebody asked for a plan last")
@@ -153,6 +173,7 @@ class Shipment(Aggregate):
     promised_vehicle = models.ForeignKey(
         Vehicle, on_delete=models.SET_NULL, null=True, related_name="+"
     )
+    promised_departs_at = models.DateTimeField(null=True, help_text="of a depot with departures")
     promised_eta = models.DateTimeField(null=True, help_text="its place among the planned times")
     told_eta = models.DateTimeField(null=True, help_text="the last one that was told")
     attempts = models.PositiveSmallIntegerField(default=0, help_text="failed deliveries so far")
@@ -205,6 +226,7 @@ class PlanRun(models.Model):
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="runs")
     state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
     trigger = models.CharField(max_length=20, default="by hand", help_text="what started it")
+    departs_at = models.DateTimeField(null=True, help_text="the departure that it decided")
     started_at = models.DateTimeField()
     expires_at = models.DateTimeField(help_text="after this its process counts as dead")
     ended_at = models.DateTimeField(null=True)
@@ -237,6 +259,7 @@ class Plan(models.Model):
 
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="plans")
     day = models.DateField()
+    departs_at = models.DateTimeField(null=True, help_text="empty: of the day as a whole")
     version = models.PositiveIntegerField()
     run = models.ForeignKey(PlanRun, on_delete=models.PROTECT, null=True, related_name="plans")
     why = models.CharField(max_length=200, help_text="what made it")
@@ -276,6 +299,9 @@ class Route(Aggregate):
         help_text="empty: the vehicle's",
     )
     day = models.DateField(db_index=True)
+    departs_at = models.DateTimeField(
+        null=True, help_text="the departure it was planned for; it may start later"
+    )
     state = models.CharField(max_length=10, choices=State, default=State.PLANNED, db_index=True)
     frozen = models.BooleanField(default=False, help_text="planning leaves it as it is")
     version = models.PositiveIntegerField(default=1, help_text="of the plan that changed it last")
