@@ -298,6 +298,8 @@ PROMISE_WINDOW_HOURS = _number("PROMISE_WINDOW_HOURS", 4.0, 0.1, 48.0)
 ETA_THRESHOLD_MINUTES = _number("ETA_THRESHOLD_MINUTES", 15.0, 0.0, 1440)
 #: Minutes after its planned start in which a route that was not dispatched is planned again.
 DISPATCH_GRACE_MINUTES = _number("DISPATCH_GRACE_MINUTES", 30.0, 1.0, 1440)
+#: Minutes that a vehicle stays at its depot between two tours.
+TURN_AROUND_MINUTES = _number("TURN_AROUND_MINUTES", 30.0, 0.0, 1440)
 #: Seconds of search per depot, at most.
 PLANNING_SOLVE_SECONDS = _number("PLANNING_SOLVE_SECONDS", 5.0, 0.1, 600)
 #: A server that answers as OSRM's table service does. Empty: travel times are estimated.
