@@ -63,11 +63,13 @@ def _places(user: Any) -> Any:
 @dataclass(frozen=True)
 class Role:
     """``rights``: codenames by app. ``sees``: apps of which everything may be looked at.
-    ``local``: its holders are told in which warehouses they work."""
+    ``local``: its holders are told in which warehouses they work. ``staff``: they work in the
+    admin."""
 
     rights: Mapping[str, frozenset[str]] = field(default_factory=dict)
     sees: frozenset[str] = frozenset()
     local: bool = False
+    staff: bool = True
 
     def may(self, app: str, codename: str) -> bool:
         if app in self.sees and codename.startswith("view_"):
@@ -92,6 +94,10 @@ _SUPERVISION = {
     *_all("add change", "warehouse", "product"),
     *_all("view add change delete", "sourcingrule", "regionexclusion", "warehousestaff"),
 }
+_DISPATCHING = {
+    *_all("add change", "vehicle"),
+    *_all("change", "depot", "route", "shipment", "stop", "alert"),
+}
 _RECORDS = {"inventory", "orders", "routing", "notifications", "audit", "analytics", "events"}
 ROLES: Mapping[str, Role] = {
     "warehouse staff": Role({"inventory": frozenset(_DAILY_WORK)}, local=True),
@@ -111,6 +117,11 @@ ROLES: Mapping[str, Role] = {
         {"events": frozenset({"change_deadletter"})},
         sees=frozenset({"events", "audit", "notifications"}),
     ),
+    "dispatchers": Role(
+        {"routing": frozenset(_DISPATCHING)}, sees=frozenset({"orders", "routing"})
+    ),
+    # Of routing they see their own routes, on a page of their own: routing/drivers.py.
+    "drivers": Role({"routing": frozenset({"drive_route", "start_route"})}, staff=False),
 }
 
 

@@ -42,7 +42,7 @@ def employ(
         raise InvalidStaff(f"{username!r} is new and needs a password.")
     if password is not None:
         _set_password(user, password)
-    user.is_staff = user.is_active = True
+    user.is_staff, user.is_active = access.ROLES[role].staff, True
     user.save()
     others = Group.objects.filter(name__in=access.ROLES).exclude(name=role)
     user.groups.remove(*others)

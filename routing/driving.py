@@ -4,8 +4,9 @@ when the vehicle is late."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -17,6 +18,7 @@ from supplychain.events.outbox import Emission, emit_all
 from . import events as tell
 from .lateness import timed_again
 from .models import Route, Shipment, Stop
+from .proofs import Photo, keep_photos
 from .services import S, lock_shipments
 from .storing import PROMISE_FIELDS, drop_promise
 
@@ -40,6 +42,17 @@ class ShipmentRecalled(SupplyChainError):
     """The order was cancelled: do not hand it over, bring it back."""
 
     permanent = True
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What comes with the answer that ends a stop. ``reference`` is made by who answers: sent
+    again with the same one, it is the same answer. ``at``: when it happened, if it is told late.
+    """
+
+    photos: Sequence[Photo] = ()
+    reference: UUID | None = None
+    at: datetime | None = None
 
 
 @transaction.atomic
@@ -88,19 +101,30 @@ def freeze_route(*, route_id: UUID, frozen: bool) -> Route:
 
 
 @transaction.atomic
-def deliver_stop(*, stop_id: UUID, proof_name: str = "") -> Stop:
-    """Handed over to whoever is named; raises StopNotPending, ShipmentRecalled."""
-    stop, route = _lock_stop(stop_id)
-    stop.proof_name = proof_name
-    _Round(route).end([stop], _refuse_recalled).close()
-    return stop
+def deliver_stop(*, stop_id: UUID, proof_name: str = "", proof: Proof | None = None) -> Stop:
+    """Handed over to whoever is named; raises StopNotPending, ShipmentRecalled. The same answer
+    again changes nothing."""
+    return _answer(stop_id, proof or Proof(), proof_name=proof_name)
 
 
 @transaction.atomic
-def fail_stop(*, stop_id: UUID, reason: str) -> Stop:
-    """Not handed over; raises StopNotPending."""
+def fail_stop(*, stop_id: UUID, reason: str, proof: Proof | None = None) -> Stop:
+    """Not handed over; raises StopNotPending. The same answer again changes nothing."""
+    return _answer(stop_id, proof or Proof(), reason=reason[:300])
+
+
+def _answer(
+    stop_id: UUID, proof: Proof, *, reason: str | None = None, proof_name: str = ""
+) -> Stop:
+    """Without a reason it was handed over."""
     stop, route = _lock_stop(stop_id)
-    _Round(route).end([stop], lambda _: reason).close()
+    if proof.reference and stop.reference == proof.reference and _says(stop, reason, proof_name):
+        return stop
+    _must_be_pending(stop, route)
+    stop.reference, stop.ended_at, stop.proof_name = proof.reference, proof.at, proof_name
+    why = _refuse_recalled if reason is None else lambda _: reason
+    _Round(route, photos=len(proof.photos)).end([stop], why).close()
+    keep_photos(stop=stop, photos=proof.photos)
     return stop
 
 
@@ -133,10 +157,19 @@ def _lock_route(route_id: UUID) -> Route:
 def _lock_stop(stop_id: UUID) -> tuple[Stop, Route]:
     """The stop under its route's lock, which is always taken first."""
     route = _lock_route(Stop.objects.values_list("route_id", flat=True).get(pk=stop_id))
-    stop = Stop.objects.get(pk=stop_id)
+    return Stop.objects.get(pk=stop_id), route
+
+
+def _says(stop: Stop, reason: str | None, proof_name: str) -> bool:
+    state = Stop.State.DELIVERED if reason is None else Stop.State.FAILED
+    return (stop.state, stop.reason, stop.proof_name) == (state, reason or "", proof_name)
+
+
+def _must_be_pending(stop: Stop, route: Route) -> None:
+    if stop.state in (Stop.State.DELIVERED, Stop.State.FAILED):
+        raise StopNotPending(f"The stop has ended already: it was answered as {stop.state}.")
     if route.state != Route.State.DISPATCHED or stop.state != Stop.State.PENDING:
         raise StopNotPending(f"The stop is {stop.state} and its route {route.state}.")
-    return stop, route
 
 
 def _move(route: Route, state: str) -> None:
@@ -151,9 +184,10 @@ def _of(shipment: Shipment, told: tell.ShipmentEvent) -> Emission:
 
 @dataclass
 class _Round:
-    """Stops of one route that end together."""
+    """Stops of one route that end together, with so many photos each."""
 
     route: Route
+    photos: int = 0
     emissions: list[Emission] = field(default_factory=list)
     #: The stop that ended last.
     last: Stop | None = None
@@ -168,13 +202,13 @@ class _Round:
         self.last = stops[-1] if stops else None
         for stop in stops:
             shipment = shipments[stop.shipment_id]
-            stop.ended_at = now
+            stop.ended_at = stop.ended_at or now
             reason = why_failed(shipment)
             if reason is None:
                 self._deliver(stop, shipment)
             else:
                 self._fail(stop, shipment, reason)
-        fields = ["state", "ended_at", "reason", "proof_name"]
+        fields = ["state", "ended_at", "reason", "proof_name", "reference"]
         Stop.objects.bulk_update(stops, fields, batch_size=500)
         Shipment.objects.bulk_update(
             shipments.values(),
@@ -190,6 +224,8 @@ class _Round:
             order_id=shipment.order_id,
             route_id=self.route.pk,
             delivered_at=stop.ended_at or timezone.now(),
+            proof_name=stop.proof_name,
+            photos=self.photos,
         )
         self.emissions.append(_of(shipment, told))
 
@@ -207,6 +243,7 @@ class _Round:
             reason=reason[:300],
             attempt=shipment.attempts,
             final=final,
+            photos=self.photos,
         )
         self.emissions.append(_of(shipment, told))
         if final:

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from supplychain.events import Event
+from supplychain.events import Event, Sensitivity
 
 
 class ShipmentEvent(Event):
@@ -91,10 +91,14 @@ class ShipmentDispatched(
 class StopDelivered(
     ShipmentEvent, type="routing.stop_delivered", version=1, subject="shipment/{shipment_id}"
 ):
-    """A shipment was handed over."""
+    """A shipment was handed over, to whoever is named; so many photos prove it."""
+
+    sensitivity = Sensitivity.PERSONAL
 
     route_id: UUID
     delivered_at: datetime
+    proof_name: str = ""
+    photos: int = 0
 
 
 class StopFailed(
@@ -106,6 +110,7 @@ class StopFailed(
     reason: str
     attempt: int
     final: bool
+    photos: int = 0
 
 
 class ShipmentCancelled(

@@ -28,7 +28,8 @@ def timed_again(route: Route, ended: Stop | None) -> list[Emission]:
     Only when it is late. Early is nothing one should rely on, and who plays a day at once, long
     before it, is not early.
     """
-    now = timezone.now()
+    # An answer that a phone could send only later tells of the past: the vehicle was not late then.
+    now = (ended.ended_at if ended else None) or timezone.now()
     expected = ended.eta if ended else route.starts_at
     if now <= expected:
         return []

@@ -25,7 +25,16 @@ MAX_UPLOAD, MAX_PIXELS = 8_000_000, 80_000_000
 LONGEST_SIDE, QUALITY = 1600, 80
 FORMATS = ("JPEG", "PNG", "WEBP")
 #: What Pillow's readers raise when a file is broken.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 #: Photos that one tick forgets, at most.
 FORGOTTEN_AT_ONCE = 500

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 
-from .models import Depot, Plan, Route, Shipment, Stop
+from .models import Depot, Plan, ProofPhoto, Route, Shipment, Stop
 
 #: What is driven, or will be.
 LIVE = (Route.State.PLANNED, Route.State.DISPATCHED, Route.State.COMPLETED)
@@ -16,9 +16,19 @@ LIVE = (Route.State.PLANNED, Route.State.DISPATCHED, Route.State.COMPLETED)
 
 def routes_of(depot: Depot, day: date) -> QuerySet[Route]:
     """All of a depot's day that were not withdrawn, with their stops."""
-    rows = Route.objects.filter(depot=depot, day=day, state__in=LIVE)
-    rows = rows.select_related("depot", "vehicle").prefetch_related("stops__shipment")
+    rows = with_stops(Route.objects.filter(depot=depot, day=day, state__in=LIVE))
     return rows.order_by("vehicle__name", "starts_at")
+
+
+def named(routes: QuerySet[Route]) -> QuerySet[Route]:
+    """With what is shown of depot, vehicle and driver."""
+    return routes.select_related("depot", "vehicle__driver", "driver")
+
+
+def with_stops(routes: QuerySet[Route]) -> QuerySet[Route]:
+    """With the stops in driving order; of their photos only that they are there."""
+    photos = Prefetch("stops__photos", ProofPhoto.objects.defer("image"))
+    return named(routes).prefetch_related("stops__shipment", photos)
 
 
 def unplanned(depot: Depot) -> QuerySet[Shipment]:

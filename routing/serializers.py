@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from supplychain.api import StrictFloat, StrictInteger, StrictSerializer, StrictText
 
-from .models import MAX_KG, MAX_M3, SKILLS, Alert, Depot, Plan, PlanRun, Route, Shipment, Stop
+from .driving import Proof
+from .models import (
+    MAX_KG,
+    MAX_M3,
+    MAX_PHOTOS,
+    SKILLS,
+    Alert,
+    Depot,
+    Plan,
+    PlanRun,
+    Route,
+    Shipment,
+    Stop,
+)
+from .proofs import MAX_UPLOAD, UnusablePhoto, read_photo
+from .selectors import window
 
 
 class StopOut(serializers.ModelSerializer[Stop]):
@@ -18,6 +36,21 @@ class StopOut(serializers.ModelSerializer[Stop]):
     latitude = serializers.FloatField(source="shipment.latitude")
     longitude = serializers.FloatField(source="shipment.longitude")
     recalled = serializers.BooleanField(source="shipment.recalled")
+    weight_kg = serializers.FloatField(source="shipment.weight_kg")
+    volume_m3 = serializers.FloatField(source="shipment.volume_m3")
+    items = serializers.IntegerField(source="shipment.items")
+    skills = serializers.ListField(source="shipment.skills", child=serializers.CharField())
+    window_from = serializers.SerializerMethodField(help_text="promised, else asked for")
+    window_until = serializers.SerializerMethodField()
+    photos: Any = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_window_from(self, stop: Stop) -> str | None:
+        return _moment(window(stop.shipment)[0])
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_window_until(self, stop: Stop) -> str | None:
+        return _moment(window(stop.shipment)[1])
 
     class Meta:
         model = Stop
@@ -33,15 +66,31 @@ class StopOut(serializers.ModelSerializer[Stop]):
             "eta",
             "state",
             "recalled",
+            "weight_kg",
+            "volume_m3",
+            "items",
+            "skills",
+            "window_from",
+            "window_until",
             "ended_at",
             "reason",
             "proof_name",
+            "photos",
         ]
+
+
+def _moment(value: datetime | None) -> str | None:
+    return serializers.DateTimeField().to_representation(value) if value else None
 
 
 class RouteOut(serializers.ModelSerializer[Route]):
     depot = serializers.CharField(source="depot.code")
     vehicle = serializers.CharField(source="vehicle.name")
+    driver = serializers.SerializerMethodField()
+
+    def get_driver(self, route: Route) -> str | None:
+        somebody = route.driver or route.vehicle.driver
+        return somebody.get_username() if somebody else None
 
     class Meta:
         model = Route
@@ -50,6 +99,7 @@ class RouteOut(serializers.ModelSerializer[Route]):
             "depot",
             "day",
             "vehicle",
+            "driver",
             "state",
             "frozen",
             "version",
@@ -86,12 +136,51 @@ class RouteQuery(serializers.Serializer[Any]):
     state = serializers.ChoiceField(Route.State.choices, required=False)
 
 
-class FailIn(StrictSerializer):
+class PhotoField(serializers.FileField):
+    """An upload, as the photo that is kept."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        upload: Any = super().to_internal_value(data)
+        if upload.size > MAX_UPLOAD:
+            raise serializers.ValidationError(f"A photo has at most {MAX_UPLOAD:,} bytes.")
+        try:
+            return read_photo(upload.read())
+        except UnusablePhoto as wrong:
+            raise serializers.ValidationError(str(wrong)) from wrong
+
+
+class AnswerIn(StrictSerializer):
+    """Of a stop that has ended, ``seconds_ago`` if a phone could not tell it at once."""
+
+    reference = serializers.UUIDField(required=False, help_text="made by who answers")
+    seconds_ago = serializers.IntegerField(
+        min_value=0, max_value=7 * 86400, required=False, default=0
+    )
+    photo = serializers.ListField(
+        child=PhotoField(), required=False, default=list, max_length=MAX_PHOTOS
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """As the services take it."""
+        ago = attrs.pop("seconds_ago")
+        proof = Proof(
+            photos=attrs.pop("photo"),
+            reference=attrs.pop("reference", None),
+            at=timezone.now() - timedelta(seconds=ago) if ago else None,
+        )
+        return {**attrs, "proof": proof}
+
+
+class FailIn(AnswerIn):
     reason = StrictText(max_length=300)
 
 
-class DeliverIn(StrictSerializer):
+class DeliverIn(AnswerIn):
     proof_name = StrictText(max_length=120, required=False, allow_blank=True, default="")
+
+
+class DriverIn(StrictSerializer):
+    driver = StrictText(max_length=150, allow_null=True)
 
 
 class MoveIn(StrictSerializer):
@@ -104,6 +193,7 @@ class MoveIn(StrictSerializer):
 
 class MoveOut(serializers.Serializer[Any]):
     cost_difference = serializers.FloatField()
+    km_difference = serializers.FloatField()
     faults = serializers.ListField(child=serializers.CharField())
     applied = serializers.BooleanField()
     position = serializers.IntegerField()

@@ -1,26 +1,15 @@
-from datetime import date
+from django.urls import path
 
-from django.urls import path, register_converter
+from . import converters, plan_views, views
 
-from . import views
-
-
-class DayConverter:
-    regex = r"\d{4}-\d{2}-\d{2}"
-
-    def to_python(self, value: str) -> date:
-        return date.fromisoformat(value)  # a ValueError: no such address
-
-    def to_url(self, value: date) -> str:
-        return value.isoformat()
-
-
-register_converter(DayConverter, "day")
+__all__ = ["converters"]
 
 urlpatterns = [
     path("routes/", views.RouteList.as_view(), name="routes"),
     path("routes/<uuid:pk>/", views.RouteDetail.as_view(), name="route"),
     path("routes/<uuid:pk>/dispatch/", views.RouteDispatch.as_view(), name="route-dispatch"),
+    path("routes/<uuid:pk>/driver/", views.RouteDriver.as_view(), name="route-driver"),
+    path("proof-photos/<uuid:pk>/", views.Photo.as_view(), name="proof-photo"),
     path("stops/<uuid:pk>/deliver/", views.StopDeliver.as_view(), name="stop-deliver"),
     path("stops/<uuid:pk>/fail/", views.StopFail.as_view(), name="stop-fail"),
     path("routes/<uuid:pk>/freeze/", views.RouteFreeze.as_view(), name="route-freeze"),
@@ -28,7 +17,7 @@ urlpatterns = [
     path("routes/<uuid:pk>/next-stop/", views.NextStop.as_view(), name="next-stop"),
     path("stops/<uuid:pk>/move/", views.StopMove.as_view(), name="stop-move"),
     path("depots/<slug:code>/plan/", views.DepotPlan.as_view(), name="depot-plan"),
-    path("depots/<slug:code>/days/<day:day>/", views.Day.as_view(), name="depot-day"),
+    path("depots/<slug:code>/days/<day:day>/", plan_views.Day.as_view(), name="depot-day"),
     path(
         "depots/<slug:code>/days/<day:day>/stops.csv", views.DayCsv.as_view(), name="depot-day-csv"
     ),
@@ -39,6 +28,11 @@ urlpatterns = [
     ),
     path("plans/", views.PlanList.as_view(), name="plans"),
     path("plans/<int:pk>/", views.PlanDetail.as_view(), name="plan"),
+    path(
+        "plans/<int:pk>/against/<int:before>/",
+        plan_views.Comparison.as_view(),
+        name="plan-comparison",
+    ),
     path("routing/promises/", views.Promises.as_view(), name="promises"),
     path("routing/alerts/", views.AlertList.as_view(), name="alerts"),
     path("routing/alerts/<uuid:pk>/seen/", views.AlertSeen.as_view(), name="alert-seen"),

@@ -5,26 +5,31 @@ from __future__ import annotations
 import csv
 import io
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Max, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView, RetrieveAPIView, get_object_or_404
-from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.parsers import MultiPartParser
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from supplychain.api import Conflict, RecentFirst
+from supplychain.api import Conflict, RecentFirst, refuse_longer
+from supplychain.parsers import StrictJSONParser
 
-from . import alerting, driving, moving, planning, quoting, selectors
+from . import alerting, drivers, driving, moving, planning, quoting, selectors
 from . import serializers as shapes
+from .api_access import Dispatching, Driving, SeeingProofs, Starting
 from .days import day_of
-from .models import Alert, Depot, Plan, Route, Stop
-from .serializers import FailIn, PlanRunOut, RouteDetailOut, RouteOut, RouteQuery
+from .models import MAX_PHOTOS, Alert, Depot, Plan, ProofPhoto, Route, Stop
+from .proofs import MAX_UPLOAD
+from .serializers import PlanRunOut, RouteDetailOut, RouteOut, RouteQuery
 
 
 class NewestRoutes(RecentFirst):
@@ -32,7 +37,7 @@ class NewestRoutes(RecentFirst):
 
 
 class RouteList(ListAPIView[Route]):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Driving]
     serializer_class = RouteOut
     pagination_class = NewestRoutes
 
@@ -42,32 +47,34 @@ class RouteList(ListAPIView[Route]):
         wanted: dict[str, Any] = dict(query.validated_data)
         if "depot" in wanted:
             wanted["depot__code"] = wanted.pop("depot")
-        return Route.objects.select_related("depot", "vehicle").filter(**wanted)
+        return selectors.named(drivers.seen_by(self.request.user)).filter(**wanted)
 
 
 class RouteDetail(RetrieveAPIView[Route]):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Driving]
     serializer_class = RouteDetailOut
-    queryset = Route.objects.select_related("depot", "vehicle").prefetch_related("stops__shipment")
+
+    def get_queryset(self) -> QuerySet[Route]:
+        return selectors.with_stops(drivers.seen_by(self.request.user))
 
 
 def _detail(route_id: UUID) -> Response:
-    return Response(RouteDetailOut(RouteDetail.queryset.all().get(pk=route_id)).data)
+    return Response(RouteDetailOut(selectors.with_stops(Route.objects.all()).get(pk=route_id)).data)
 
 
 class RouteDispatch(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Starting]
     serializer_class = None
 
     def post(self, request: Request, pk: UUID) -> Response:
         """The vehicle leaves; from now on the route no longer changes."""
-        route = get_object_or_404(Route, pk=pk)
+        route = get_object_or_404(drivers.driven_by(request.user), pk=pk)
         driving.dispatch_route(route_id=route.pk)
         return _detail(route.pk)
 
 
 class RouteFreeze(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = None
 
     def post(self, request: Request, pk: UUID) -> Response:
@@ -78,7 +85,7 @@ class RouteFreeze(APIView):
 
 
 class RouteThaw(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = None
 
     def post(self, request: Request, pk: UUID) -> Response:
@@ -89,32 +96,73 @@ class RouteThaw(APIView):
 
 
 class NextStop(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Driving]
     serializer_class = shapes.StopOut
 
     @extend_schema(responses={200: shapes.StopOut, 204: None})
     def get(self, request: Request, pk: UUID) -> Response:
         """Where the driver goes next; 204 when nothing is left."""
-        stop = selectors.next_stop(get_object_or_404(Route, pk=pk))
+        stop = selectors.next_stop(get_object_or_404(drivers.seen_by(request.user), pk=pk))
         return Response(shapes.StopOut(stop).data) if stop else Response(status=204)
 
 
-class StopDeliver(APIView):
-    permission_classes = [IsAdminUser]
+class RouteDriver(APIView):
+    permission_classes: Any = [Dispatching]
+    serializer_class = shapes.DriverIn
+
+    @extend_schema(responses=RouteOut)
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Give the route to a driver; null gives it back to the vehicle's."""
+        route = get_object_or_404(Route, pk=pk)
+        body = shapes.DriverIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        drivers.give_route(route_id=route.pk, username=body.validated_data["driver"])
+        return Response(RouteOut(selectors.named(Route.objects.all()).get(pk=route.pk)).data)
+
+
+class StopAnswer(APIView):
+    """How a stop ended, by JSON, or with photos as multipart/form-data. Sent again with the same
+    ``reference`` it is the same answer: 200, and nothing happens twice."""
+
+    permission_classes: Any = [Driving]
+    parser_classes = [StrictJSONParser, MultiPartParser]
+    max_body: ClassVar[int] = MAX_PHOTOS * MAX_UPLOAD + 100_000
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if not str(request.content_type).startswith("multipart/"):
+            refuse_longer(request, settings.API_MAX_BODY)
+
+    def read(self, request: Request, pk: UUID, kind: type[shapes.AnswerIn]) -> dict[str, Any]:
+        """The stop and what was said of it, for the service."""
+        stop = get_object_or_404(Stop, pk=pk, route__in=drivers.answered_by(request.user))
+        body = kind(data=request.data)
+        body.is_valid(raise_exception=True)
+        return {"stop_id": stop.pk, **body.validated_data}
+
+
+class StopDeliver(StopAnswer):
     serializer_class = shapes.DeliverIn
 
     @extend_schema(responses=RouteDetailOut)
     def post(self, request: Request, pk: UUID) -> Response:
         """The shipment was handed over, to whoever is named."""
-        stop = get_object_or_404(Stop, pk=pk)
-        body = shapes.DeliverIn(data=request.data)
-        body.is_valid(raise_exception=True)
-        driving.deliver_stop(stop_id=stop.pk, **body.validated_data)
+        stop = driving.deliver_stop(**self.read(request, pk, shapes.DeliverIn))
+        return _detail(stop.route_id)
+
+
+class StopFail(StopAnswer):
+    serializer_class = shapes.FailIn
+
+    @extend_schema(responses=RouteDetailOut)
+    def post(self, request: Request, pk: UUID) -> Response:
+        """The shipment could not be handed over."""
+        stop = driving.fail_stop(**self.read(request, pk, shapes.FailIn))
         return _detail(stop.route_id)
 
 
 class StopMove(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = shapes.MoveIn
 
     @extend_schema(responses=shapes.MoveOut)
@@ -130,21 +178,8 @@ class StopMove(APIView):
         return Response(shapes.MoveOut(move).data)
 
 
-class StopFail(APIView):
-    permission_classes = [IsAdminUser]
-    serializer_class = FailIn
-
-    def post(self, request: Request, pk: UUID) -> Response:
-        """The shipment could not be handed over."""
-        stop = get_object_or_404(Stop, pk=pk)
-        body = FailIn(data=request.data)
-        body.is_valid(raise_exception=True)
-        driving.fail_stop(stop_id=stop.pk, reason=body.validated_data["reason"])
-        return _detail(stop.route_id)
-
-
 class DepotPlan(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = None
 
     def post(self, request: Request, code: str) -> Response:
@@ -165,7 +200,7 @@ class NewestPlans(RecentFirst):
 class PlanList(ListAPIView[Plan]):
     """Versions of plans, the newest first."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = shapes.PlanOut
     pagination_class = NewestPlans
 
@@ -179,7 +214,7 @@ class PlanList(ListAPIView[Plan]):
 
 
 class PlanDetail(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = shapes.PlanDetailOut
 
     def get(self, request: Request, pk: int) -> Response:
@@ -196,7 +231,7 @@ class PlanDetail(APIView):
 
 
 class Day(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = shapes.DayOut
 
     def get(self, request: Request, code: str, day: date) -> Response:
@@ -229,7 +264,7 @@ class GeoJson(JSONRenderer):
 
 
 class Download(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
 
     def handle_exception(self, exc: Exception) -> Response:
         """A refusal is answered as everywhere, whatever was asked for."""
@@ -259,6 +294,28 @@ class DayGeoJson(Download):
         """The routes of a depot's day as lines and their stops as points."""
         routes = selectors.routes_of(get_object_or_404(Depot, code=code), day)
         return Response(selectors.geojson(routes))
+
+
+class Jpeg(BaseRenderer):
+    media_type = "image/jpeg"
+    format = "jpg"
+    charset = None
+    render_style = "binary"
+
+    def render(self, data: Any, accepted: str | None = None, context: Any = None) -> Any:
+        return data
+
+
+class Photo(Download):
+    permission_classes: Any = [SeeingProofs]
+    renderer_classes = [Jpeg, JSONRenderer]
+
+    @extend_schema(responses={(200, "image/jpeg"): OpenApiTypes.BINARY})
+    def get(self, request: Request, pk: UUID) -> Response:
+        """A photo that proves how a stop ended."""
+        photo = get_object_or_404(ProofPhoto, pk=pk)
+        kept = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+        return Response(bytes(photo.image), headers=kept)
 
 
 # --- promises and alerts --------------------------------------------------------------------
@@ -302,14 +359,14 @@ class NewestAlerts(RecentFirst):
 class AlertList(ListAPIView[Alert]):
     """What nobody has said yet that they have seen, the newest first."""
 
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = shapes.AlertOut
     pagination_class = NewestAlerts
     queryset = Alert.objects.filter(seen_at=None).select_related("depot")
 
 
 class AlertSeen(APIView):
-    permission_classes = [IsAdminUser]
+    permission_classes: Any = [Dispatching]
     serializer_class = None
 
     @extend_schema(request=None, responses=shapes.AlertOut)

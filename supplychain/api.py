@@ -227,6 +227,13 @@ def _too_large(limit: int) -> str:
     return f"The body is longer than {limit:,} bytes; send it in parts."
 
 
+def refuse_longer(request: Request, limit: int) -> None:
+    """For a view that takes longer bodies of some kinds only; raises TooLarge."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdigit() and int(length) > limit:
+        raise TooLarge(_too_large(limit))
+
+
 class BodyLimitMiddleware:
     """Answers 413 to a body that is declared too long, before anything of it is read.
 

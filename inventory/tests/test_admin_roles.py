@@ -86,11 +86,10 @@ def test_here_stands_who_works_where():
         role: {row.code for row in access.warehouses_of(somebody(role, "york", "leeds"))}
         for role in ("", *access.ROLES, SUPERUSER)
     }
-    everywhere = {"york", "leeds", "london"}
+    named, everywhere = {"york", "leeds"}, {"york", "leeds", "london"}
+    local = ("", "warehouse staff", "operators", "dispatchers", "drivers")
     assert mine == {
-        "": {"york", "leeds"},
-        "warehouse staff": {"york", "leeds"},
-        "operators": {"york", "leeds"},
+        **dict.fromkeys(local, named),
         **dict.fromkeys(("supervisors", "auditors", SUPERUSER), everywhere),
     }
     assert not access.warehouses_of(AnonymousUser()).exists()
@@ -266,7 +265,9 @@ ACTS = [
 ]
 
 
-@pytest.mark.parametrize("role", ["warehouse staff", "auditors", "operators", ""])
+@pytest.mark.parametrize(
+    "role", ["warehouse staff", "auditors", "operators", "dispatchers", "drivers", ""]
+)
 def test_who_has_no_right_can_not_do_it(works, role):
     """Every act there is, by everybody who may not: neither asked nor confirmed, and no button."""
     world()

@@ -30,6 +30,7 @@ def test_routes_are_listed_and_filtered(staff):
             "depot": "mill",
             "day": route.day.isoformat(),
             "vehicle": "vehicle 1",
+            "driver": None,
             "state": "planned",
             "frozen": False,
             "version": 1,
