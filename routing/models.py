@@ -267,7 +267,7 @@ class Plan(models.Model):
     cost = models.FloatField()
     distance_km = models.FloatField()
     stops = models.PositiveIntegerField()
-    #: [{"route", "vehicle", "stops": [{"shipment", "eta"}]}]
+    #: [{"route", "vehicle", "cost", "distance_km", "stops": [{"shipment", "eta"}]}]
     routes = models.JSONField()
 
     class Meta:

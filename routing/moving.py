@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -21,6 +22,7 @@ from .schedule import cost_of, opening, planned_route
 from .storing import store
 from .validate import violations
 
+from .wording import in_words
 MOVED = "moved by hand"
 
 
@@ -32,10 +34,12 @@ class MoveRefused(SupplyChainError):
 
 @dataclass(frozen=True)
 class Move:
-    """``cost_difference`` is what the plan costs more; with ``faults`` nothing was moved."""
+    """``cost_difference`` is what the plan costs more, ``km_difference`` how much longer it is;
+    with ``faults`` nothing was moved."""
 
     cost_difference: float
     faults: list[str]
+    km_difference: float
     applied: bool
     position: int
 
@@ -61,14 +65,28 @@ def move_stop(
     orders = current.orders(problem)
     new, place = _moved(problem, orders, stop.shipment_id, routes[route_id].vehicle_id, position)
     plan = Plan(tuple(_driven(problem, key, stops) for key, stops in new.items() if stops))
-    faults = violations(problem, plan)
-    difference = plan.cost - sum(_driven(problem, k, s).cost for k, s in orders.items() if s)
+    faults = _said(current, violations(problem, plan))
+    before = Plan(tuple(_driven(problem, key, stops) for key, stops in orders.items() if stops))
     if faults and not dry_run:
         raise MoveRefused(f"It can't be moved there: {'; '.join(faults[:3])}.")
     if not dry_run:
         run = routes[route_id].run
         store(run=run, before=current, problem=problem, plan=plan, why=MOVED)
-    return Move(round(difference, 4), faults, not dry_run, place)
+    cost, km = plan.cost - before.cost, (_metres(plan) - _metres(before)) / 1000
+    return Move(round(cost, 4), round(km, 3), faults, not dry_run, place)
+
+
+def _metres(plan: Plan) -> int:
+    return sum(route.distance_m for route in plan.routes)
+
+
+def _said(current: Current, faults: Sequence[str]) -> list[str]:
+    """By vehicles' and customers' names."""
+    vehicles = {route.vehicle_id: route.vehicle.name for route in current.routes}
+    customers = {row.pk: row.customer for row in current.shipments}
+    names: dict[str, Any] = {"vehicles": vehicles, "customers": customers}
+    names |= {"start": current.start, "zone": current.depot.zone}
+    return [in_words(fault, **names) for fault in faults]
 
 
 def _why_not(stop_id: UUID, route_id: UUID) -> str:

@@ -22,7 +22,7 @@ def routes_of(depot: Depot, day: date) -> QuerySet[Route]:
 
 def named(routes: QuerySet[Route]) -> QuerySet[Route]:
     """With what is shown of depot, vehicle and driver."""
-    return routes.select_related("depot", "vehicle__driver", "driver")
+    return routes.select_related("depot", "vehicle__driver", "vehicle__end_depot", "driver")
 
 
 def with_stops(routes: QuerySet[Route]) -> QuerySet[Route]:

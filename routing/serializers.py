@@ -22,7 +22,6 @@ from .models import (
     Plan,
     PlanRun,
     Route,
-    Shipment,
     Stop,
 )
 from .proofs import MAX_UPLOAD, UnusablePhoto, read_photo
@@ -250,28 +249,6 @@ class PlanDetailOut(PlanOut):
 
     class Meta(PlanOut.Meta):
         fields = [*PlanOut.Meta.fields, "routes", "previous", "cost_before", "changes"]
-
-
-class UnplannedOut(serializers.ModelSerializer[Shipment]):
-    reason = serializers.CharField(source="unplannable_reason")
-
-    class Meta:
-        model = Shipment
-        fields = [
-            *("shipment_id", "order_id", "customer", "address", "latitude", "longitude"),
-            *("weight_kg", "volume_m3", "items", "priority", "skills", "requested_from"),
-            *("requested_until", "promised_from", "promised_until", "ready_at", "reason"),
-        ]
-
-
-class DayOut(serializers.Serializer[Any]):
-    """A depot's day as it stands; ``version`` is that of its newest plan, 0 without one."""
-
-    depot = serializers.CharField()
-    day = serializers.DateField()
-    version = serializers.IntegerField()
-    routes = RouteDetailOut(many=True)
-    unplanned = UnplannedOut(many=True)
 
 
 # --- promises and alerts --------------------------------------------------------------------

@@ -350,3 +350,5 @@ def _kept(route: Route, stops: list[Stop]) -> dict[str, Any]:
             {"shipment": str(stop.shipment_id), "eta": stop.eta.isoformat()} for stop in stops
         ],
     }
+        "cost": route.cost,
+        "distance_km": route.distance_km,

@@ -1,8 +1,7 @@
 from django.urls import path
 
-from . import converters, plan_views, views
-
-__all__ = ["converters"]
+from . import converters as converters
+from . import plan_views, views
 
 urlpatterns = [
     path("routes/", views.RouteList.as_view(), name="routes"),

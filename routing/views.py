@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView, RetrieveAPIView, get_object_or_404
@@ -20,14 +20,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from supplychain.api import Conflict, RecentFirst, refuse_longer
+from supplychain.api import RecentFirst, refuse_longer
 from supplychain.parsers import StrictJSONParser
 
-from . import alerting, drivers, driving, moving, planning, quoting, selectors
+from . import alerting, asking, drivers, driving, moving, planning, quoting, selectors
 from . import serializers as shapes
 from .api_access import Dispatching, Driving, SeeingProofs, Starting
 from .days import day_of
 from .models import MAX_PHOTOS, Alert, Depot, Plan, ProofPhoto, Route, Stop
+from .plan_shapes import PlanIn
 from .proofs import MAX_UPLOAD
 from .serializers import PlanRunOut, RouteDetailOut, RouteOut, RouteQuery
 
@@ -182,11 +183,19 @@ class DepotPlan(APIView):
     permission_classes: Any = [Dispatching]
     serializer_class = None
 
+    @extend_schema(request=PlanIn, responses={200: PlanRunOut, 202: None})
     def post(self, request: Request, code: str) -> Response:
-        """Plan what is open at a depot now; 409 while a plan run is under way."""
-        run = planning.plan_depot(depot=get_object_or_404(Depot, code=code))
+        """Plan what is open at a depot now; 409 while a plan run is under way. Who does not
+        wait has it made by the planner, and finds the run in the depot's day."""
+        depot = get_object_or_404(Depot, code=code)
+        body = PlanIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        if not body.validated_data["wait"]:
+            asking.ask_for_plan(depot=depot)
+            return Response(status=202)
+        run = planning.plan_depot(depot=depot)
         if run is None:
-            raise Conflict("A plan run of this depot is under way; try again when it has ended.")
+            raise asking.RunUnderWay
         return Response(PlanRunOut(run).data)
 
 
@@ -228,24 +237,6 @@ class PlanDetail(APIView):
             "changes": selectors.differences(plan, before),
         }
         return Response(shown)
-
-
-class Day(APIView):
-    permission_classes: Any = [Dispatching]
-    serializer_class = shapes.DayOut
-
-    def get(self, request: Request, code: str, day: date) -> Response:
-        """A depot's day as it stands: its routes with their stops, and what waits, and why."""
-        depot = get_object_or_404(Depot, code=code)
-        newest = depot.plans.filter(day=day).aggregate(Max("version"))["version__max"]
-        shown = {
-            "depot": depot.code,
-            "day": day,
-            "version": newest or 0,
-            "routes": selectors.routes_of(depot, day),
-            "unplanned": selectors.unplanned(depot),
-        }
-        return Response(shapes.DayOut(shown).data)
 
 
 class Csv(BaseRenderer):
