@@ -1,5 +1,6 @@
-"""Promise: what planning starts from is the plan as it stands: the routes of a depot's day that
-may still be changed, in their order of stops, and the places that were promised in between."""
+"""Promise: what planning starts from is the plan as it stands: the routes of a depot's day, or of
+one departure on it, that may still be changed, in their order of stops, and the places that are
+promised or held in between."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from .services import S, lock_shipments
 
 @dataclass
 class Current:
-    """A depot's day that begins at ``start``."""
+    """A depot's day that begins at ``start``; of it, what leaves at ``departs`` if that is given."""
 
     depot: Depot
     start: datetime
@@ -32,25 +33,33 @@ class Current:
     promised: dict[UUID, Shipment] = field(default_factory=dict)
     #: What was locked besides.
     others: dict[UUID, Shipment] = field(default_factory=dict)
+    departs: datetime | None = None
 
     @classmethod
-    def read(cls, depot: Depot, start: datetime) -> Current:
-        current = cls(depot, start, open_routes(depot, start))
+    def read(cls, depot: Depot, start: datetime, departs: datetime | None = None) -> Current:
+        current = cls(depot, start, open_routes(depot, start, departs), departs=departs)
         for route in current.routes:
             route.depot = depot
         rows = Stop.objects.filter(route__in=current.routes, state=Stop.State.PENDING)
         rows = rows.select_related("shipment").order_by("eta", "position")
         current.stops = {stop.shipment_id: stop for stop in rows}
-        current.promised = {row.pk: row for row in _promised(depot, start)}
+        current.promised = {row.pk: row for row in _promised(depot, start, departs)}
         return current
 
     @classmethod
-    def lock(cls, depot: Depot, start: datetime, others: Iterable[UUID] = ()) -> Current:
+    def lock(
+        cls,
+        depot: Depot,
+        start: datetime,
+        others: Iterable[UUID] = (),
+        *,
+        departs: datetime | None = None,
+    ) -> Current:
         """The same under locks, which are taken in this order: depot, routes, shipments; all
         that changes plans does so. ``others`` are locked as well."""
         lock_depot(depot.pk)
-        lock_routes(route.pk for route in open_routes(depot, start))
-        current = cls.read(depot, start)
+        lock_routes(route.pk for route in open_routes(depot, start, departs))
+        current = cls.read(depot, start, departs)
         locked = lock_shipments([*current.stops, *current.promised, *others])
         # A cancellation may have come in between, which needs only the shipment's lock.
         current.stops = {
@@ -91,9 +100,11 @@ class Current:
         return Plan(tuple(Gaps(problem, self.orders(problem)).routes.values()))
 
 
-def _promised(depot: Depot, start: datetime) -> Iterable[Shipment]:
+def _promised(depot: Depot, start: datetime, departs: datetime | None) -> Iterable[Shipment]:
+    """Without the times that are over; a place may be held without any promise."""
     rows = Shipment.objects.filter(depot=depot, state=S.OPEN, promised_day=day_of(depot, start))
-    return rows.filter(promised_until__gt=timezone.now()).order_by("pk")
+    rows = rows.filter(promised_departs_at=departs)
+    return rows.exclude(promised_until__lte=timezone.now()).order_by("pk")
 
 
 def lock_depot(pk: int) -> None:

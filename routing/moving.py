@@ -13,16 +13,17 @@ from django.db import transaction
 from supplychain.errors import SupplyChainError
 
 from .current import Current
-from .days import problem_of, start_of
+from .days import start_of
 from .models import Route, Stop
+from .posing import problem_of
 from .problem import Key, Plan, PlannedRoute, Problem, Visit
 from .problem import Stop as PlanStop
 from .problem import Vehicle as PlanVehicle
 from .schedule import cost_of, opening, planned_route
 from .storing import store
 from .validate import violations
-
 from .wording import in_words
+
 MOVED = "moved by hand"
 
 
@@ -38,8 +39,8 @@ class Move:
     with ``faults`` nothing was moved."""
 
     cost_difference: float
-    faults: list[str]
     km_difference: float
+    faults: list[str]
     applied: bool
     position: int
 
@@ -49,17 +50,17 @@ def move_stop(
     *, stop_id: UUID, route_id: UUID, position: int | None = None, dry_run: bool = False
 ) -> Move:
     """Move a stop to a place in another route, or its own: counted from 1, or where it costs
-    least. Both routes must be planned, not frozen, and of one depot and day.
+    least. Both routes must be planned, not frozen, and of one depot, day and departure.
 
     Raises MoveRefused when it can't be moved; a dry run says why instead where it can.
     """
     stop = Stop.objects.select_related("route__depot").get(pk=stop_id)
     depot = stop.route.depot
-    current = Current.lock(depot, start_of(depot, stop.route.day))
+    current = Current.lock(depot, start_of(depot, stop.route.day), departs=stop.route.departs_at)
     routes = {route.pk: route for route in current.routes}
     if stop.shipment_id not in current.stops or route_id not in routes:
         raise MoveRefused(_why_not(stop_id, route_id))
-    problem = problem_of(depot, current.start, current.shipments)
+    problem = problem_of(depot, current.start, current.shipments, departs=current.departs)
     if stop.shipment_id not in problem.node_of:
         raise MoveRefused("The day is over for this stop.")
     orders = current.orders(problem)
@@ -97,7 +98,7 @@ def _why_not(stop_id: UUID, route_id: UUID) -> str:
         if route.state != Route.State.PLANNED or route.frozen:
             said = "frozen" if route.frozen else route.state
             return f"The route of {route.vehicle} is {said}; only an open plan can be changed."
-    return "Both routes must be of one depot and day."
+    return "Both routes must be of one depot, day and departure."
 
 
 Orders = dict[Key, list[PlanStop]]

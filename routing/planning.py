@@ -26,11 +26,12 @@ from . import storing
 from .alerting import alert
 from .asking import BY_HAND
 from .current import Current
-from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, problem_of
+from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments
 from .due import days_to_revisit, due_runs, open_days
 from .fitting import fitted
 from .models import Alert, Depot, PlanRun, Shipment
 from .overdue import end_what_is_overdue
+from .posing import problem_of
 from .problem import Plan, Problem
 from .services import S, lock_shipments
 from .solver import solve

@@ -23,9 +23,10 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from .current import Current, lock_depot
-from .days import day_of, days_ahead, problem_of, window_of
+from .days import day_of, days_ahead, window_of
 from .insertion import Gaps, Offer
 from .models import Depot, Shipment
+from .posing import problem_of
 from .problem import Problem
 from .reasons import hopeless
 from .services import S

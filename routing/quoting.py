@@ -16,11 +16,12 @@ from django.conf import settings
 from django.db.models import Count, Max, Q
 
 from .current import Current
-from .days import days_ahead, open_routes, place_of, problem_of, seconds_down, seconds_up
+from .days import days_ahead, open_routes, place_of, seconds_down, seconds_up
 from .insertion import Gaps, Offer
 from .models import Depot, Route, Shipment, Stop
 from .problem import Matrix, Place, Travel, Window
 from .problem import Stop as PlanStop
+from .posing import problem_of
 from .promising import LONGEST_DAY, MOST_STOPS, TRAVEL_TIMEOUT, Windows, promised_window
 from .reasons import hopeless
 from .road import provider

@@ -19,10 +19,11 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from .current import Current
-from .days import day_of, problem_of, window_of
+from .days import day_of, window_of
 from .fitting import fitted
 from .models import Plan as Version
 from .models import PlanRun, Route, Shipment, Stop, Vehicle
+from .posing import problem_of
 from .problem import Plan, PlannedRoute, Problem
 from .services import S
 from .start import orders_of
@@ -63,7 +64,7 @@ def store(*, run: PlanRun, before: Current, problem: Problem, plan: Plan, why: s
     ``before`` is what the problem was made from. What has changed since then is planned for
     where it costs least, all else staying as it is in the new plan.
     """
-    current = Current.lock(before.depot, before.start, visited(plan))
+    current = Current.lock(before.depot, before.start, visited(plan), departs=before.departs)
     problem, plan = _fitted(before, current, problem, plan)
     writing = _Writing(current, why, run)
     for planned in plan.routes:
@@ -76,15 +77,20 @@ def _fitted(
     before: Current, current: Current, problem: Problem, plan: Plan
 ) -> tuple[Problem, Plan]:
     still_open = {pk: row for pk, row in current.others.items() if row.state == S.OPEN}
-    for row in still_open.values():
-        if row.promised_day != day_of(current.depot, current.start):
-            drop_promise(row)  # the run could not keep it on its day
-    rows = {row.pk: row for row in current.shipments} | still_open
+    there = {row.pk: row for row in current.shipments}
+    if current.departs is None:
+        for row in still_open.values():
+            if row.promised_day != day_of(current.depot, current.start):
+                drop_promise(row)  # the run could not keep it on its day
+    else:  # who has a place here may have been left for a later departure
+        there = {pk: row for pk, row in there.items() if pk not in plan.unserved}
+    rows = there | still_open
     same_routes = {r.pk for r in before.routes} == {r.pk for r in current.routes}
     unforeseen = set(rows) - set(problem.node_of)
     if same_routes and not unforeseen and set(visited(plan)) <= set(rows):
         return problem, plan
-    problem = problem_of(current.depot, current.start, list(rows.values()))
+    departs = current.departs
+    problem = problem_of(current.depot, current.start, list(rows.values()), departs=departs)
     plan = fitted(problem, orders_of(problem, plan), seconds=FITTING)
     must_be_valid(problem, plan)
     return problem, plan
@@ -134,6 +140,7 @@ class _Writing:
             run=self._run,
             vehicle=self._vehicles[planned.vehicle.key],
             day=self._day,
+            departs_at=self._current.departs,
             starts_at=self._now,
         )
 
@@ -219,7 +226,8 @@ class _Writing:
     def _drop(self, stop: Stop) -> None:
         stop.state, stop.ended_at = Stop.State.DROPPED, self._now
         stop.reason = "fell out of the plan"
-        open_again(stop.shipment)
+        # A later departure may be in time; whether it is, the run says when it ends.
+        open_again(stop.shipment, keep_window=self._current.departs is not None)
         self._shipments[stop.shipment_id] = stop.shipment
         self.outcome.fell_out[stop.shipment_id] = stop.shipment
 
@@ -246,6 +254,7 @@ class _Writing:
         Version.objects.create(
             depot=self._current.depot,
             day=self._day,
+            departs_at=self._current.departs,
             version=self._version,
             run=self._run,
             why=self._why[:200],
@@ -263,7 +272,8 @@ _ROUTE_FIELDS = [
     *("starts_at", "ends_at", "event_sequence"),
 ]
 PROMISE_FIELDS = [
-    *("promised_from", "promised_until", "promised_day", "promised_vehicle", "promised_eta")
+    *("promised_from", "promised_until", "promised_day", "promised_vehicle", "promised_eta"),
+    "promised_departs_at",
 ]
 _SHIPMENT_FIELDS = [
     *("state", "unplannable_reason", "told_eta", "event_sequence", "ready_at"),
@@ -271,11 +281,11 @@ _SHIPMENT_FIELDS = [
 ]
 
 
-def open_again(shipment: Shipment) -> None:
+def open_again(shipment: Shipment, *, keep_window: bool = False) -> None:
     """It lost its place, and with it what was promised; the planner takes it up as a new one."""
     shipment.state, shipment.unplannable_reason = S.OPEN, ""
     shipment.ready_at = timezone.now()
-    drop_promise(shipment)
+    drop_place(shipment) if keep_window else drop_promise(shipment)
 
 
 def keep_promise(shipment: Shipment, eta: datetime) -> None:
@@ -288,7 +298,12 @@ def keep_promise(shipment: Shipment, eta: datetime) -> None:
 
 def drop_promise(shipment: Shipment) -> None:
     shipment.promised_from = shipment.promised_until = None
+    drop_place(shipment)
+
+
+def drop_place(shipment: Shipment) -> None:
     shipment.promised_day = shipment.promised_vehicle = shipment.promised_eta = None
+    shipment.promised_departs_at = None
 
 
 def _by_route(stops: Iterable[Stop]) -> dict[UUID, list[Stop]]:
@@ -346,9 +361,9 @@ def _kept(route: Route, stops: list[Stop]) -> dict[str, Any]:
     return {
         "route": str(route.pk),
         "vehicle": route.vehicle.name,
+        "cost": route.cost,
+        "distance_km": route.distance_km,
         "stops": [
             {"shipment": str(stop.shipment_id), "eta": stop.eta.isoformat()} for stop in stops
         ],
     }
-        "cost": route.cost,
-        "distance_km": route.distance_km,

@@ -110,7 +110,9 @@ def test_only_an_open_plan_can_be_changed(routes, what):
         hear(cancelled(number))
     else:
         Route.objects.filter(pk=second.pk).update(day="2020-01-01")
-    with pytest.raises(MoveRefused, match=r"frozen|dispatched|dropped|one depot and day"):
+    with pytest.raises(
+        MoveRefused, match=r"frozen|dispatched|dropped|one depot, day and departure"
+    ):
         move_stop(stop_id=stop, route_id=second.pk, dry_run=True)
     books_balance()
 

@@ -6,14 +6,16 @@ from itertools import pairwise
 
 import pytest
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from conftest import eventually
 from routing import driving, due, planning, services, storing
 from routing.current import Current
-from routing.days import problem_of
+from routing.posing import problem_of
 from routing.driving import freeze_route
 from routing.due import due_runs
+from routing.fleet import Fleet
 from routing.models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
 from routing.planning import plan_depot, plan_due_depots
 from routing.tasks import plan_due_depots as tick
@@ -412,7 +414,7 @@ def test_no_vehicle_is_booked_twice_for_what_is_planned_one_after_the_other():
 def test_a_vehicle_that_is_late_is_not_back_yet(dispatched, free):
     """It should have been back an hour ago, in a shift that goes on."""
     route = planned_route(1)
-    Vehicle.objects.update(shift_start="00:00", shift_hours=24 + 23)
+    Vehicle.objects.update(shift_start="00:00", shift_hours=24)
     now = timezone.now()
     if dispatched:
         driving.dispatch_route(route_id=route.pk)
@@ -422,6 +424,54 @@ def test_a_vehicle_that_is_late_is_not_back_yet(dispatched, free):
     assert len(problem_of(route.depot, today, []).vehicles) == free
     tomorrow = today + timedelta(days=1)
     assert len(problem_of(route.depot, tomorrow, []).vehicles) == 1
+
+
+def busy_until(route, hours):
+    """On its way, back that many hours from now."""
+    driving.dispatch_route(route_id=route.pk)
+    Route.objects.filter(pk=route.pk).update(ends_at=timezone.now() + timedelta(hours=hours))
+    return Route.objects.get(pk=route.pk)
+
+
+def test_a_vehicle_makes_a_second_tour_after_it_has_turned_around(settings):
+    settings.TURN_AROUND_MINUTES = 45
+    first = busy_until(planned_route(1), 2)
+    make_shipments(2, first=2)
+    plan(first.depot)
+    second = stop_of(2).route
+    assert (second.vehicle, second.day) == (first.vehicle, first.day)
+    assert second.starts_at >= first.ends_at + timedelta(minutes=45)
+    books_balance()
+
+
+def test_a_tour_is_planned_into_the_longest_time_between_two_others(settings):
+    """Frozen ones, which planning leaves alone."""
+    settings.TURN_AROUND_MINUTES = 30
+    depot = make_depot(hours=12)
+    now = timezone.now()
+    run = start(depot)
+    for begins, ends in ((0, 1), (5, 9)):
+        times = {"starts_at": now + timedelta(hours=begins), "ends_at": now + timedelta(hours=ends)}
+        depot.routes.create(
+            run=run,
+            vehicle=depot.vehicles.get(active=True),
+            day=now.date(),
+            frozen=True,
+            **times,
+            **dict.fromkeys(("distance_km", "load_kg", "load_m3"), 0.0),
+        )
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    (vehicle,) = problem_of(depot, today, []).vehicles
+    free = [today + timedelta(seconds=s) - now for s in (vehicle.start_s, vehicle.end_s)]
+    expected = [timedelta(hours=1.5), timedelta(hours=4.5)]
+    assert all(abs(a - b) < timedelta(seconds=2) for a, b in zip(free, expected, strict=True))
+
+
+def test_a_vehicle_with_too_little_left_of_its_shift_leaves_the_next_day():
+    first = busy_until(planned_route(1), 8)
+    make_shipments(1, first=2)
+    plan(first.depot)
+    assert stop_of(2).route.day == first.day + timedelta(days=1)
 
 
 def test_a_vehicle_that_is_back_early_is_free_again():
@@ -437,12 +487,11 @@ def test_a_vehicle_that_is_back_early_is_free_again():
 def test_no_tour_begins_in_the_past_or_at_a_shifts_end():
     depot = make_depot()
     now = datetime(2026, 5, 4, 16, 30, tzinfo=UTC)
-    from routing.days import _free_vehicles
 
     def free(hour, minute, second=0):
         moment = now.replace(hour=hour, minute=minute, second=second)
-        start = now.replace(hour=0, minute=0)
-        return [(v.start_s, v.end_s) for v in _free_vehicles(depot, start, moment, {})]
+        vehicles = Fleet.read(depot, moment, own=Q()).of_day(now.replace(hour=0, minute=0))
+        return [(v.start_s, v.end_s) for v in vehicles]
 
     Vehicle.objects.update(shift_start="08:00", shift_hours=10)
     assert free(6, 0) == [(8 * 3600, 18 * 3600)]

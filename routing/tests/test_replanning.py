@@ -238,6 +238,7 @@ def test_a_vehicle_that_will_not_be_back_gives_its_next_route_to_another(setting
     route = planned_route(2)
     services_vehicle = route.vehicle
     driving.dispatch_route(route_id=route.pk)
+    Route.objects.update(ends_at=timezone.now() + timedelta(hours=9))  # too late for a second tour
     make_shipments(2, first=3)
     plan(route.depot)
     later = Route.objects.get(state=Route.State.PLANNED)
