@@ -99,7 +99,8 @@ class Gaps:
     def _promising(self, stop: Stop) -> Iterator[tuple[int, float]]:
         """Gaps into which the stop may fit, and what it costs there at least; cheapest first."""
         node, travel = self._problem.node_of[stop.key], self._problem.travel
-        gaps = np.flatnonzero(self._open & self._able(stop)[self._vehicle])
+        gaps = np.flatnonzero(self._open)
+        gaps = gaps[self._able(stop)[self._vehicle[gaps]]]
         vehicle, before, after = self._vehicle[gaps], self._before[gaps], self._after[gaps]
         to, onward = travel.seconds[before, node], travel.seconds[node, after]
         begins = _openings(stop, np.maximum(self._leaves[gaps], stop.release_s) + to)

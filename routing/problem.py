@@ -8,6 +8,7 @@ BadProblem; what is wrong with a single stop is a reason in its plan (see ``reas
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -195,6 +196,8 @@ class Problem:
 
     def only(self, stops: Sequence[Stop]) -> Problem:
         """The same problem with some of its stops only."""
+        if len(stops) == len(self.stops) and all(map(operator.is_, stops, self.stops)):
+            return self  # its matrices are large
         rows = [*range(len(self.depots)), *(self.node_of[stop.key] for stop in stops)]
         cut = np.ix_(rows, rows)
         travel = Travel(self.travel.metres[cut], self.travel.seconds[cut])

@@ -88,10 +88,3 @@ def extended(known: Travel, places: Sequence[Place], stop: Stop, provider: Provi
             for matrix, to, fro in zip((known.metres, known.seconds), out, back, strict=True)
         )
     )
-
-
-def tour_m(places: Sequence[Place]) -> int:
-    """Metres, as estimated, of a round trip through the places in this order, back to the first."""
-    metres, _ = matrices(places)
-    order = np.arange(len(places))
-    return int(metres[order, np.roll(order, -1)].sum())

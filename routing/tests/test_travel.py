@@ -14,7 +14,7 @@ import pytest
 from routing import road
 from routing.problem import NO_WAY, Place
 from routing.road import Roads, provider
-from routing.travel import Estimate, matrices, tour_m, travel
+from routing.travel import Estimate, matrices, travel
 
 from .problems import LEEDS, YORK, stop
 
@@ -29,8 +29,6 @@ def test_distances_and_speeds_are_plausible():
     assert 38_000 < metres[0, 1] < 55_000  # by road about 40 km
     assert 35 * 60 < seconds[0, 1] < 70 * 60
     assert metres[0, 1] == metres[1, 0] and metres[0, 0] == seconds[0, 0] == 0
-    assert tour_m([YORK, LEEDS.place]) == 2 * metres[0, 1]
-    assert tour_m([YORK]) == 0
 
 
 def test_a_longer_way_takes_longer():
