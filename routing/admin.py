@@ -5,11 +5,17 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from supplychain.admin_tools import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, TabularInline
 
-from . import driving, planning
+from . import driving, plan_page, planning
 from .models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
+
+
+def _link(url: str, text: str) -> str:
+    return format_html('<a href="{}" class="journey">{}</a>', url, text)
 
 
 class Vehicles(TabularInline):
@@ -22,7 +28,7 @@ class Vehicles(TabularInline):
 
 @admin.register(Depot)
 class DepotAdmin(ModelAdmin):
-    list_display = ["code", "name", "latitude", "longitude", "active"]
+    list_display = ["code", "name", "latitude", "longitude", "active", "plan"]
     list_filter = ["active"]
     search_fields = ["code", "name"]
     readonly_fields = [
@@ -36,6 +42,10 @@ class DepotAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Depot | None = None) -> bool:
         return False
+
+    @admin.display(description="plan")
+    def plan(self, depot: Depot) -> str:
+        return _link(reverse("admin:routing_plan_depot", args=[depot.code]), "plan")
 
     @admin.action(description="Plan now", permissions=["change"])
     def plan_now(self, request: HttpRequest, queryset: QuerySet[Depot]) -> None:
@@ -99,6 +109,7 @@ class RouteAdmin(ReadOnlyAdmin):
         "load_kg",
         "starts_at",
         "ends_at",
+        "plan",
     ]
     list_filter = ["state", "depot", "day"]
     search_fields = ["=id", "vehicle__name", "=stops__shipment__order_id"]
@@ -111,6 +122,13 @@ class RouteAdmin(ReadOnlyAdmin):
         ended = Count("stops", filter=~Q(stops__state=Stop.State.PENDING))
         rows: QuerySet[Route] = super().get_queryset(request)
         return rows.annotate(stop_total=Count("stops"), stop_ended=ended)
+
+    def get_urls(self) -> list[Any]:
+        return [*plan_page.addresses(), *super().get_urls()]
+
+    @admin.display(description="plan")
+    def plan(self, route: Route) -> str:
+        return _link(plan_page.day_url(route.depot, route.day), "plan")
 
     @admin.display(description="stops ended")
     def stop_count(self, route: Any) -> str:

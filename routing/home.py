@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from supplychain.home import Task, capped, to_do
 
-from .models import Route, Shipment
+from .models import Alert, Route, Shipment
 
 
 @to_do("Delivery")
@@ -18,6 +18,14 @@ def routes(user: Any) -> Iterator[Task]:
         return
     routes, shipments = (
         reverse(f"admin:routing_{name}_changelist") for name in ("route", "shipment")
+    )
+    yield Task(
+        "Alerts of the planner",
+        capped(Alert.objects.filter(seen_at=None)),
+        reverse("admin:routing_plan"),
+        "notification_important",
+        "Routes that have not left, windows missed: see the plan of the depot.",
+        alarm=True,
     )
     planned, dispatched = Route.State.PLANNED, Route.State.DISPATCHED
     yield Task(

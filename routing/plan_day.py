@@ -137,7 +137,8 @@ def days_of(depot: Depot, day: date) -> list[dict[str, Any]]:
     counted = rows.values("day").annotate(routes=Count("pk"))
     before = counted.filter(day__lt=day).order_by("-day")[:DAYS_AROUND]
     since = counted.filter(day__gte=day).order_by("day")[: DAYS_AROUND + 1]
-    return [*reversed(before), *since]
+    rows_found: list[Any] = [*reversed(before), *since]
+    return rows_found
 
 
 def likely_day(depot: Depot) -> date:

@@ -9,8 +9,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-#: Group: (title, Material symbol, model as app.model) of each page in it.
-PAGES: dict[str, list[tuple[str, str, str]]] = {
+#: Group: (title, Material symbol, model as app.model) of each page in it; of one that is no list
+#: of rows, its address's name besides.
+PAGES: dict[str, list[tuple[str, ...]]] = {
     "Orders": [
         ("Orders", "shopping_cart", "orders.order"),
         ("Backorders", "hourglass_top", "inventory.backorder"),
@@ -32,6 +33,7 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
         ("Allocations", "assignment", "inventory.allocation"),
     ],
     "Delivery": [
+        ("Plan", "map", "routing.route", "routing_plan"),
         ("Routes", "route", "routing.route"),
         ("Shipments", "local_shipping", "routing.shipment"),
         ("Plan runs", "calculate", "routing.planrun"),
@@ -69,8 +71,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"items": [home]}]
     for title, pages in PAGES.items():
         items = [
-            {"title": name, "icon": icon, "link": _list_of(model)}
-            for name, icon, model in pages
+            {"title": name, "icon": icon, "link": _link(model, *address)}
+            for name, icon, model, *address in pages
             if admin.site.is_registered(apps.get_model(model)) and may_view(request, model)
         ]
         if items:
@@ -83,5 +85,5 @@ def may_view(request: HttpRequest, model: str) -> bool:
     return pages.has_view_or_change_permission(request)
 
 
-def _list_of(model: str) -> str:
-    return reverse(f"admin:{model.replace('.', '_')}_changelist")
+def _link(model: str, address: str = "") -> str:
+    return reverse(f"admin:{address or model.replace('.', '_') + '_changelist'}")

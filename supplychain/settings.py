@@ -308,6 +308,18 @@ if TRAVEL_URL and TRAVEL_URL.partition("://")[0] not in {"http", "https"}:
     raise ImproperlyConfigured(f"TRAVEL_URL must start with http(s)://; it is {TRAVEL_URL!r}.")
 #: Seconds to wait for it, per plan; after that the times are estimated.
 TRAVEL_TIMEOUT = _number("TRAVEL_TIMEOUT", 10.0, 0.1, 300)
+#: A tile server for the map of the plan page, as https://tiles.example.com/{z}/{x}/{y}.png, and
+#: whom it wants named on it. Empty: outlines and cities that are shipped are the map.
+MAP_TILES = _text("MAP_TILES")
+if MAP_TILES and not (
+    MAP_TILES.partition("://")[0] in {"http", "https"}
+    and all(part in MAP_TILES for part in ("{z}", "{x}", "{y}"))
+):
+    raise ImproperlyConfigured(
+        "MAP_TILES must start with http(s):// and contain {z}, {x} and {y}; "
+        f"it is {MAP_TILES!r}."
+    )
+MAP_ATTRIBUTION = _text("MAP_ATTRIBUTION")
 
 #: Days for which photos that prove a delivery are kept.
 PROOF_DAYS = _number("PROOF_DAYS", 400, 1, 36500)

