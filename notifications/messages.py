@@ -3,7 +3,7 @@ all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,17 @@ from inventory.events import BackorderFilled, GoodsReturned
 from orders import events as told
 from supplychain.events import Event
 
-from .words import because, goods
+from .words import because, goods, when
 
 
 @dataclass(frozen=True)
 class Template:
     """Formatted with ``name``, ``order``, the event's own fields and what _words() makes of
-    them."""
+    them. ``known``: whether the customer has been told all that an event says."""
 
     subject: str
     text: str
+    known: Callable[[Any], bool] = lambda event: False
 
 
 TEMPLATES: dict[type[Event], Template] = {
@@ -45,8 +46,21 @@ TEMPLATES: dict[type[Event], Template] = {
         "Your order {order} will take longer",
         "What you ordered is out of stock just now. We send it as soon as it is here.",
     ),
+    told.OrderPromised: Template("When your order {order} comes", "{What} comes {when}."),
     told.OrderPlanned: Template(
-        "Your order {order} is scheduled", "Your delivery is planned for {eta}."
+        "Your order {order} is scheduled",
+        "Your delivery comes {when}.",
+        known=lambda event: event.as_promised,
+    ),
+    told.OrderEtaChanged: Template(
+        "Your order {order} comes at another time",
+        "{What} now comes {when}.",
+        known=lambda event: event.within_window,
+    ),
+    told.OrderDelayed: Template(
+        "Your order {order} is delayed",
+        "{What} comes later than it should, and we are sorry. "
+        "We write again as soon as we know the new time.",
     ),
     told.OrderDispatched: Template("Your order {order} is on its way", "Your order has left us."),
     told.OrderDelivered: Template("Your order {order} was delivered", "Your order was delivered."),
@@ -71,6 +85,12 @@ TEMPLATES: dict[type[Event], Template] = {
 }
 
 
+def is_mailed(event: Event) -> bool:
+    """Whether the event is news that a customer cares about."""
+    template = TEMPLATES.get(type(event))
+    return template is not None and not template.known(event)
+
+
 def write(event_type: type[Event], name: str, order: str, data: dict[str, Any]) -> tuple[str, str]:
     """Subject and text of an e-mail."""
     template = TEMPLATES[event_type]
@@ -86,13 +106,10 @@ def _words(data: dict[str, Any]) -> dict[str, str]:
         "goods": goods(_units(data.get("lines", shipped))),
         "rest": f"We still wait for {waiting}." if waiting else "Your order is complete.",
         "why": because(data.get("reason", "")),
-        "eta": _day(data.get("eta")),
+        "when": when(data),
+        "What": "A part of your order" if data.get("partial") else "Your order",
     }
 
 
 def _units(lines: Iterable[dict[str, Any]]) -> Iterator[tuple[str, int]]:
     return ((line["sku"], line["quantity"]) for line in lines)
-
-
-def _day(eta: Any) -> str:
-    return str(eta)[:10] if eta else "one of the next days"

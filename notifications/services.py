@@ -15,7 +15,7 @@ from inventory.events import BackorderFilled, GoodsReturned
 from orders.events import OrderEvent, OrderPlaced
 
 from .mails import RecipientUnknown
-from .messages import TEMPLATES
+from .messages import is_mailed
 from .models import ATTEMPTS, Notification, Recipient, StaffContact, WebhookEndpoint
 
 #: What inventory tells of the goods of one order.
@@ -53,7 +53,7 @@ def _queue(told: Sequence[tuple[OrderEvent | GoodsEvent, str]]) -> None:
         endpoints[endpoint.channel].append(endpoint)
     rows = []
     for event, channel in told:
-        if type(event) in TEMPLATES:
+        if is_mailed(event):
             rows.append(_row(event, Notification.Kind.EMAIL, None))
         rows += [_row(event, Notification.Kind.WEBHOOK, e) for e in endpoints[channel]]
     Notification.objects.bulk_create(rows, ignore_conflicts=True)

@@ -19,7 +19,10 @@ class Lines(ReadOnlyInline):
 
 class Shipments(ReadOnlyInline):
     model = OrderShipment
-    fields = ["shipment_id", "state", "warehouse", "quantity", "eta"]
+    fields = [
+        *("shipment_id", "state", "warehouse", "quantity"),
+        *("window_from", "window_until", "eta", "trouble", "reason"),
+    ]
     show_change_link = False
 
 

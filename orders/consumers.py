@@ -13,10 +13,14 @@ from inventory.events import (
     StockShort,
 )
 from routing.events import (
+    EtaChanged,
     ShipmentCancelled,
+    ShipmentDelayed,
     ShipmentDispatched,
     ShipmentPlanned,
+    ShipmentPromised,
     ShipmentReturned,
+    ShipmentUnplannable,
     StopDelivered,
     StopFailed,
 )
@@ -39,7 +43,11 @@ def keep_catalogue(events: list[ProductChanged]) -> None:
     AllocationReduced,
     AllocationRejected,
     ReservationExpired,
+    ShipmentPromised,
     ShipmentPlanned,
+    EtaChanged,
+    ShipmentDelayed,
+    ShipmentUnplannable,
     ShipmentDispatched,
     StopDelivered,
     StopFailed,

@@ -129,9 +129,71 @@ class OrderBackordered(
 
 
 class OrderPlanned(OrderEvent, type="orders.order_planned", version=1, subject="order/{order_id}"):
-    """Every shipment of the order stands in a route."""
+    """Every shipment of the order stands in a route.
+
+    The time is that of what comes last; ``time_zone`` is its depot's. ``as_promised``: all comes
+    within the windows that were told before.
+    """
 
     eta: datetime | None = None
+    window_from: datetime | None = None
+    window_until: datetime | None = None
+    time_zone: str = "UTC"
+    as_promised: bool = False
+
+
+class OrderShipmentEvent(OrderEvent):
+    """What every event of one of an order's shipments says.
+
+    ``partial``: as far as is known, the order comes in several.
+    """
+
+    shipment_id: UUID
+    partial: bool = False
+
+
+class OrderPromised(
+    OrderShipmentEvent, type="orders.order_promised", version=1, subject="order/{order_id}"
+):
+    """A shipment of the order comes within this window; ``time_zone`` is its depot's."""
+
+    window_from: datetime
+    window_until: datetime
+    eta: datetime | None = None
+    time_zone: str = "UTC"
+
+
+class OrderEtaChanged(
+    OrderShipmentEvent, type="orders.order_eta_changed", version=1, subject="order/{order_id}"
+):
+    """A shipment of the order comes notably earlier or later than was told last, or has a time
+    again. ``within_window``: the window that was told still holds."""
+
+    eta: datetime
+    told_before: datetime | None = None
+    window_from: datetime | None = None
+    window_until: datetime | None = None
+    time_zone: str = "UTC"
+    within_window: bool = False
+    reason: str
+
+
+class OrderDelayed(
+    OrderShipmentEvent, type="orders.order_delayed", version=1, subject="order/{order_id}"
+):
+    """A shipment of the order does not come when it should; its new time is not known yet."""
+
+    told_before: datetime | None = None
+    reason: str
+
+
+class OrderUnplannable(
+    OrderShipmentEvent, type="orders.order_unplannable", version=1, subject="order/{order_id}"
+):
+    """No route could take a shipment of the order, for which nobody was told a time; it is tried
+    again in the next plan."""
+
+    reason: str
 
 
 class OrderDispatched(

@@ -167,7 +167,9 @@ class TakenBack(models.Model):
 class OrderShipment(models.Model):
     """Orders' own view of a shipment, from the events of inventory and routing.
 
-    ``quantity`` is None until inventory has told of it: routing's events may come first.
+    ``quantity`` is None until inventory has told of it: routing's events may come first. The
+    window is the one promised, or asked for; what begins with ``told`` is what the channel and
+    the customer were told last, and ``owed`` says that they wait for a new time.
     """
 
     class State(models.TextChoices):
@@ -179,18 +181,45 @@ class OrderShipment(models.Model):
         RETURNED = "returned"
         CANCELLED = "cancelled"
 
+    class Trouble(models.TextChoices):
+        DELAYED = "delayed"
+        UNPLANNABLE = "unplannable"
+
     shipment_id = models.UUIDField(primary_key=True)
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="shipments")
     state = models.CharField(max_length=12, choices=State, default=State.RESERVED)
     quantity = models.PositiveBigIntegerField(null=True)
     warehouse = models.CharField(max_length=40, blank=True)
     eta = models.DateTimeField(null=True)
-    sequence = models.PositiveBigIntegerField(
-        default=0, help_text="of routing's event last applied"
+    window_from = models.DateTimeField(null=True)
+    window_until = models.DateTimeField(null=True)
+    time_zone = models.CharField(max_length=64, default="UTC", help_text="its depot's")
+    trouble = models.CharField(max_length=12, choices=Trouble, blank=True)
+    reason = models.CharField(
+        max_length=300, blank=True, help_text="of its trouble, or why it was not handed over"
     )
+    told_eta = models.DateTimeField(null=True, editable=False)
+    told_from = models.DateTimeField(null=True, editable=False)
+    told_until = models.DateTimeField(null=True, editable=False)
+    owed = models.BooleanField(default=False, editable=False)
+    #: Of routing's events last applied: to the state, to when it comes, to its ETA.
+    sequence = models.PositiveBigIntegerField(default=0)
+    outlook_sequence = models.PositiveBigIntegerField(default=0, editable=False)
+    eta_sequence = models.PositiveBigIntegerField(default=0, editable=False)
 
     def __str__(self) -> str:
         return f"{self.shipment_id} ({self.state})"
+
+    @property
+    def comes_as_told(self) -> bool:
+        """Within the window that was told last."""
+        opens, closes = self.told_from, self.told_until
+        return bool(self.eta and opens and closes and opens <= self.eta <= closes)
+
+    def owe_time(self) -> None:
+        """What was told no longer holds."""
+        self.told_eta = self.told_from = self.told_until = None
+        self.owed = True
 
 
 class StatusChange(models.Model):

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
 from inventory.events import (
     AllocationEvent,
@@ -23,10 +20,14 @@ from inventory.events import (
     StockShort,
 )
 from routing.events import (
+    EtaChanged,
     ShipmentCancelled,
+    ShipmentDelayed,
     ShipmentDispatched,
     ShipmentPlanned,
+    ShipmentPromised,
     ShipmentReturned,
+    ShipmentUnplannable,
     StopDelivered,
     StopFailed,
 )
@@ -34,7 +35,9 @@ from supplychain.errors import SupplyChainError
 from supplychain.events import Event
 from supplychain.events.outbox import Emission, emit_all
 
+from . import arrivals
 from . import events as tell
+from .journeys import Journey
 from .lifecycle import FINAL, TRANSITIONS, derive, path
 from .models import Order, OrderLine, OrderShipment, Status, StatusChange
 
@@ -43,25 +46,6 @@ S = OrderShipment.State
 
 class UnknownOrder(SupplyChainError):
     """An event speaks of an order that is not here (yet)."""
-
-
-@dataclass
-class _Journey:
-    """An order with its shipments while a batch of events is applied to it; with its lines, when
-    one of the events is of lines."""
-
-    order: Order
-    lines: dict[str, OrderLine] = field(default_factory=dict)
-    shipments: dict[UUID, OrderShipment] = field(default_factory=dict)
-    touched: set[UUID] = field(default_factory=set)
-    steps: list[StatusChange] = field(default_factory=list)
-    emissions: list[Emission] = field(default_factory=list)
-
-    def shipment(self, shipment_id: UUID) -> OrderShipment:
-        self.touched.add(shipment_id)
-        if shipment_id not in self.shipments:
-            self.shipments[shipment_id] = OrderShipment(shipment_id=shipment_id, order=self.order)
-        return self.shipments[shipment_id]
 
 
 @transaction.atomic
@@ -75,10 +59,11 @@ def advance(*, events: Sequence[Any]) -> None:
         journey = journeys[event.order_id]
         _FACTS[type(event)](journey, event)
         _move(journey, event)
+        arrivals.tell_news(journey)
     _save(list(journeys.values()))
 
 
-def _load(order_ids: set[UUID]) -> dict[UUID, _Journey]:
+def _load(order_ids: set[UUID]) -> dict[UUID, Journey]:
     """The orders, locked in primary-key order (the only place where orders are locked in bulk)."""
     rows = (
         Order.objects.select_for_update(of=("self",))
@@ -86,7 +71,7 @@ def _load(order_ids: set[UUID]) -> dict[UUID, _Journey]:
         .filter(pk__in=order_ids)
         .order_by("pk")
     )
-    journeys = {order.pk: _Journey(order) for order in rows}
+    journeys = {order.pk: Journey(order) for order in rows}
     if missing := order_ids - set(journeys):
         raise UnknownOrder(f"Orders not known here: {', '.join(map(str, sorted(missing)))}")
     for shipment in OrderShipment.objects.filter(order_id__in=order_ids):
@@ -94,7 +79,15 @@ def _load(order_ids: set[UUID]) -> dict[UUID, _Journey]:
     return journeys
 
 
-def _save(journeys: list[_Journey]) -> None:
+_SHIPMENT_FIELDS = [
+    *("state", "quantity", "warehouse", "sequence"),
+    *("eta", "eta_sequence", "time_zone"),
+    *("window_from", "window_until", "trouble", "reason", "outlook_sequence"),
+    *("told_eta", "told_from", "told_until", "owed"),
+]
+
+
+def _save(journeys: list[Journey]) -> None:
     Order.objects.bulk_update(
         [j.order for j in journeys],
         [
@@ -111,7 +104,7 @@ def _save(journeys: list[_Journey]) -> None:
         [j.shipments[pk] for j in journeys for pk in sorted(j.touched)],
         update_conflicts=True,
         unique_fields=["shipment_id"],
-        update_fields=["state", "quantity", "warehouse", "eta", "sequence"],
+        update_fields=_SHIPMENT_FIELDS,
     )
     OrderLine.objects.bulk_update(
         [line for j in journeys for line in j.lines.values()], ["kept"], batch_size=500
@@ -134,7 +127,7 @@ def _in_rounds(emissions: Sequence[Sequence[Emission]]) -> list[Emission]:
 # --- facts: what each event says of an order and its shipments ----------------------------
 
 
-def _allocated(journey: _Journey, event: AllocationEvent) -> None:
+def _allocated(journey: Journey, event: AllocationEvent) -> None:
     for reserved in event.shipments:
         shipment = journey.shipment(reserved.shipment_id)
         _at_most(shipment, sum(line.quantity for line in reserved.lines))
@@ -149,12 +142,12 @@ def _at_most(shipment: OrderShipment, quantity: int) -> None:
     shipment.quantity = quantity if known is None else min(known, quantity)
 
 
-def _count_reserved(journey: _Journey) -> None:
+def _count_reserved(journey: Journey) -> None:
     known = [s.quantity for s in journey.shipments.values() if s.quantity]
     journey.order.reserved_quantity = sum(known)
 
 
-def _held(journey: _Journey, event: StockHeld) -> None:
+def _held(journey: Journey, event: StockHeld) -> None:
     """It shows, and that is all: where the order stands is decided when it is confirmed."""
     order = journey.order
     if event.envelope.sequence > order.allocation_sequence:
@@ -163,7 +156,7 @@ def _held(journey: _Journey, event: StockHeld) -> None:
         order.reserved_quantity = max(0, order.wanted - outstanding)
 
 
-def _expired(journey: _Journey, event: ReservationExpired) -> None:
+def _expired(journey: Journey, event: ReservationExpired) -> None:
     """Nothing to an order that was confirmed in time: inventory is about to hear of it."""
     order = journey.order
     if event.envelope.sequence > order.allocation_sequence:
@@ -174,53 +167,58 @@ def _expired(journey: _Journey, event: ReservationExpired) -> None:
         _step(journey, Status.CANCELLED, event, reason)
 
 
-def _reduced(journey: _Journey, event: AllocationReduced) -> None:
+def _reduced(journey: Journey, event: AllocationReduced) -> None:
     """What could not be taken back is in its line again."""
     for left in event.shipments:
         _at_most(journey.shipment(left.shipment_id), left.quantity)
     if kept := list(_kept(journey, event)):
-        told = tell.OrderLinesKept(**_of(journey), lines=kept, reason=event.reason)
-        _tell(journey, told, event)
+        told = tell.OrderLinesKept(**journey.about(), lines=kept, reason=event.reason)
+        journey.tell(told, event)
     _count_reserved(journey)
     _outstanding(journey, event, sum(line.quantity for line in event.outstanding))
 
 
-def _kept(journey: _Journey, event: AllocationReduced) -> Iterator[tell.LineKept]:
+def _kept(journey: Journey, event: AllocationReduced) -> Iterator[tell.LineKept]:
     for kept in event.kept:
         line = journey.lines[kept.sku]
         if (units := kept.quantity - line.kept) > 0:
             line.kept = kept.quantity
             journey.order.cancelled_quantity -= units
-            _note(journey, f"{units} × {kept.sku} could not be taken back: {event.reason}", event)
+            journey.note(f"{units} × {kept.sku} could not be taken back: {event.reason}", event)
             yield tell.LineKept(sku=kept.sku, quantity=units, total=line.kept)
 
 
-def _short(journey: _Journey, event: StockShort) -> None:
+def _short(journey: Journey, event: StockShort) -> None:
     _outstanding(journey, event, sum(line.quantity for line in event.outstanding))
 
 
-def _outstanding(journey: _Journey, event: Event, quantity: int) -> None:
+def _outstanding(journey: Journey, event: Event, quantity: int) -> None:
     if event.envelope.sequence > journey.order.allocation_sequence:
         journey.order.allocation_sequence = event.envelope.sequence
         journey.order.outstanding_quantity = quantity
 
 
-def _rejected(journey: _Journey, event: AllocationRejected) -> None:
+def _rejected(journey: Journey, event: AllocationRejected) -> None:
     _step(journey, Status.REJECTED, event, event.reason)
 
 
-def _shipment_is(state: str) -> Callable[[_Journey, Any], None]:
-    def apply(journey: _Journey, event: Any) -> None:
+def _shipment_is(
+    state: str, outlook: Callable[[Journey, Any], None] | None = None
+) -> Callable[[Journey, Any], None]:
+    """``outlook``: what the event says besides, of when it comes."""
+
+    def apply(journey: Journey, event: Any) -> None:
         shipment = journey.shipment(event.shipment_id)
         if event.envelope.sequence > shipment.sequence:
             shipment.sequence = event.envelope.sequence
             shipment.state = state
-            shipment.eta = getattr(event, "eta", None) or shipment.eta
+        if outlook:
+            outlook(journey, event)
 
     return apply
 
 
-_FACTS: dict[type[Event], Callable[[_Journey, Any], None]] = defaultdict(
+_FACTS: dict[type[Event], Callable[[Journey, Any], None]] = defaultdict(
     lambda: _allocated,
     {
         StockHeld: _held,
@@ -228,12 +226,16 @@ _FACTS: dict[type[Event], Callable[[_Journey, Any], None]] = defaultdict(
         AllocationReduced: _reduced,
         StockShort: _short,
         AllocationRejected: _rejected,
-        ShipmentPlanned: _shipment_is(S.PLANNED),
+        ShipmentPromised: arrivals.note_outlook,
+        ShipmentPlanned: _shipment_is(S.PLANNED, arrivals.note_outlook),
+        EtaChanged: arrivals.note_eta,
+        ShipmentDelayed: arrivals.note_outlook,
+        ShipmentUnplannable: arrivals.note_outlook,
         ShipmentDispatched: _shipment_is(S.DISPATCHED),
         StopDelivered: _shipment_is(S.DELIVERED),
-        StopFailed: _shipment_is(S.FAILED),
+        StopFailed: _shipment_is(S.FAILED, arrivals.note_outlook),
         ShipmentReturned: _shipment_is(S.RETURNED),
-        ShipmentCancelled: _shipment_is(S.CANCELLED),
+        ShipmentCancelled: _shipment_is(S.CANCELLED, arrivals.note_outlook),
     },
 )
 
@@ -241,7 +243,7 @@ _FACTS: dict[type[Event], Callable[[_Journey, Any], None]] = defaultdict(
 # --- steps: how an order gets to where the facts put it ------------------------------------
 
 
-def _move(journey: _Journey, cause: Event) -> None:
+def _move(journey: Journey, cause: Event) -> None:
     order = journey.order
     if order.status in FINAL:
         return
@@ -257,48 +259,17 @@ def _move(journey: _Journey, cause: Event) -> None:
         _step(journey, status, cause, reason)
 
 
-def _step(journey: _Journey, status: str, cause: Event, reason: str = "") -> None:
+def _step(journey: Journey, status: str, cause: Event, reason: str = "") -> None:
     order = journey.order
     if status not in TRANSITIONS[order.status]:
         return
     order.status = status
-    _note(journey, reason, cause)
-    _tell(journey, _event(journey, status, reason), cause)
+    journey.note(reason, cause)
+    journey.tell(_event(journey, status, reason), cause)
 
 
-def _tell(journey: _Journey, event: Event, cause: Event) -> None:
-    order = journey.order
-    # A backorder's news may come with the journey of the receipt that filled it.
-    emission = Emission(event, order, order.advance(), cause, order.correlation_id)
-    journey.emissions.append(emission)
-
-
-def _note(journey: _Journey, reason: str, cause: Event) -> None:
-    """A line of the order's history."""
-    order = journey.order
-    order.updated_at = now = timezone.now()
-    journey.steps.append(
-        StatusChange(
-            order=order,
-            status=order.status,
-            at=now,
-            reason=reason[:300],
-            cause=cause.envelope.event_id,
-        )
-    )
-
-
-def _of(journey: _Journey) -> dict[str, Any]:
-    order = journey.order
-    return {
-        "order_id": order.pk,
-        "channel": order.channel.code,
-        "external_id": order.external_id,
-    }
-
-
-def _event(journey: _Journey, status: str, reason: str) -> Event:
-    order, base = journey.order, _of(journey)
+def _event(journey: Journey, status: str, reason: str) -> Event:
+    order, base = journey.order, journey.about()
     amounts = {"quantity": order.wanted, "reserved": order.reserved_quantity}
     match status:
         case Status.RESERVED:
@@ -308,7 +279,7 @@ def _event(journey: _Journey, status: str, reason: str) -> Event:
         case Status.BACKORDERED:
             return tell.OrderBackordered(**base, quantity=order.wanted)
         case Status.PLANNED:
-            return tell.OrderPlanned(**base, eta=_last_eta(journey))
+            return arrivals.planned(journey)
         case Status.DELIVERY_FAILED:
             return tell.OrderDeliveryFailed(**base, reason=reason or "not delivered")
         case Status.REJECTED:
@@ -323,7 +294,3 @@ _PLAIN: dict[str, type[tell.OrderEvent]] = {
     Status.DELIVERED: tell.OrderDelivered,
     Status.RETURNED: tell.OrderReturned,
 }
-
-
-def _last_eta(journey: _Journey) -> datetime | None:
-    return max((s.eta for s in journey.shipments.values() if s.eta), default=None)

@@ -147,9 +147,15 @@ class LineOut(serializers.ModelSerializer[OrderLine]):
 
 
 class ShipmentOut(serializers.ModelSerializer[OrderShipment]):
+    """``warehouse`` is the depot that it is sent from. The window is the one promised, or asked
+    for; ``trouble`` says that it is not known just now when it comes, ``reason`` why."""
+
     class Meta:
         model = OrderShipment
-        fields = ["shipment_id", "state", "warehouse", "quantity", "eta"]
+        fields = [
+            *("shipment_id", "state", "warehouse", "quantity"),
+            *("window_from", "window_until", "eta", "time_zone", "trouble", "reason"),
+        ]
 
 
 class StepOut(serializers.ModelSerializer[StatusChange]):

@@ -22,6 +22,12 @@ from .conftest import GOODS, came_back, came_in, event, make_due, notify
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FLAKY = f"{__name__}.Flaky"
+PART = {"shipment_id": "01a210e1-36b1-735b-9fac-22de842dbfc4"}
+WINDOW = {
+    "window_from": "2026-05-06T01:00:00Z",
+    "window_until": "2026-05-06T05:00:00Z",
+    "time_zone": "America/Sao_Paulo",
+}
 
 
 class Flaky(EmailBackend):
@@ -50,12 +56,12 @@ def flaky(settings, monkeypatch):
 
 
 def test_a_customer_reads_what_became_of_the_order():
-    notify([event(told.OrderPlaced), event(told.OrderPlanned, eta="2026-05-06T10:00:00Z")])
+    notify([event(told.OrderPlaced), event(told.OrderPlanned, eta="2026-05-06T23:00:00Z")])
     assert send_due() == 2
     placed, planned = mail.outbox
     assert (placed.subject, placed.to) == ("We have your order W-1", ["ada@example.org"])
     assert "Dear Ada O'Neill," in placed.body
-    assert "2026-05-06" in planned.body
+    assert "Your delivery comes on Wednesday 6 May 2026." in planned.body
     row = Notification.objects.get(event_type="orders.order_placed")
     assert placed.extra_headers["Message-ID"] == f"<{row.pk}@localhost>"
     assert (row.state, row.attempts_made, row.claimed_until) == ("sent", 1, None)
@@ -72,7 +78,10 @@ def test_every_event_that_is_mailed_has_a_text():
         told.OrderLinesKept: {"lines": lines, **reasons},
         told.OrderPartiallyReserved: {"quantity": 3, "reserved": 1},
         told.OrderBackordered: {"quantity": 3},
+        told.OrderPromised: {**PART, **WINDOW},
         told.OrderPlanned: {},
+        told.OrderEtaChanged: {**PART, "eta": "2026-05-06T10:00:00Z", "reason": "late"},
+        told.OrderDelayed: {**PART, **reasons},
         told.OrderDispatched: {},
         told.OrderDelivered: {},
         told.OrderDeliveryFailed: reasons,
@@ -86,7 +95,7 @@ def test_every_event_that_is_mailed_has_a_text():
     assert set(Notification.objects.values_list("event_type", flat=True)) == {
         kind.event_type for kind in TEMPLATES
     }
-    assert len({message.subject for message in mail.outbox}) == len(TEMPLATES) == 15
+    assert len({message.subject for message in mail.outbox}) == len(TEMPLATES) == 18
     assert not any("{" in f"{message.subject} {message.body}" for message in mail.outbox)
 
 
@@ -129,6 +138,62 @@ def said(*envelopes, consumer="notifications.notify"):
     ],
 )
 def test_a_customer_reads_why_and_what(kind, data, text):
+    assert said(event(kind, **data)) == [text]
+
+
+NIGHT = {**WINDOW, "time_zone": "Asia/Tokyo"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "text"),
+    [
+        (
+            told.OrderPromised,
+            {**PART, **NIGHT},
+            "Your order comes on Wednesday 6 May 2026 between 10:00 and 14:00.",
+        ),
+        (
+            told.OrderPromised,
+            {**PART, **WINDOW, "partial": True},
+            "A part of your order comes between Tuesday 5 May 2026 22:00 and "
+            "Wednesday 6 May 2026 02:00.",
+        ),
+        (
+            told.OrderPlanned,
+            {"eta": "2026-05-06T23:00:00Z", "time_zone": "Asia/Tokyo"},
+            "Your delivery comes on Thursday 7 May 2026.",
+        ),
+        (
+            told.OrderPlanned,
+            {"eta": "2026-05-06T02:00:00Z", **NIGHT},
+            "Your delivery comes on Wednesday 6 May 2026 between 10:00 and 14:00.",
+        ),
+        (told.OrderPlanned, {}, "Your delivery comes on one of the next days."),
+        (
+            told.OrderPlanned,
+            {"eta": "2026-05-06T23:00:00Z", "time_zone": "Mars/Olympus"},
+            "Your delivery comes on Wednesday 6 May 2026.",
+        ),
+        (
+            told.OrderEtaChanged,
+            {**PART, "eta": "2026-05-06T02:00:00Z", "told_before": None, "time_zone": "Asia/Tokyo"}
+            | {"reason": "late"},
+            "Your order now comes on Wednesday 6 May 2026 around 11:00.",
+        ),
+        (
+            told.OrderEtaChanged,
+            {**PART, "eta": "2026-05-06T02:00:00Z", **NIGHT, "partial": True, "reason": "late"},
+            "A part of your order now comes on Wednesday 6 May 2026 between 10:00 and 14:00.",
+        ),
+        (
+            told.OrderDelayed,
+            {**PART, "reason": "its route was never dispatched"},
+            "Your order comes later than it should, and we are sorry. "
+            "We write again as soon as we know the new time.",
+        ),
+    ],
+)
+def test_a_customer_reads_when_by_the_clocks_of_the_depot(kind, data, text):
     assert said(event(kind, **data)) == [text]
 
 

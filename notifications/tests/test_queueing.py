@@ -16,6 +16,7 @@ from .conftest import GOODS, NOON, came_back, came_in, endpoint, event, notify, 
 
 pytestmark = pytest.mark.django_db(transaction=True)
 URL = "https://shop.example/hook"
+PART = {"shipment_id": "01a210e1-36b1-735b-9fac-22de842dbfc4"}
 LINES = [{"sku": "A", "quantity": 1, "total": 1}]
 
 
@@ -51,6 +52,9 @@ def test_placing_an_order_keeps_its_recipient_and_queues_an_e_mail():
         (told.OrderPartiallyReserved, {"quantity": 3, "reserved": 1}),
         (told.OrderBackordered, {"quantity": 3}),
         (told.OrderPlanned, {}),
+        (told.OrderPromised, {**PART, "window_from": str(NOON), "window_until": str(NOON)}),
+        (told.OrderEtaChanged, {**PART, "eta": str(NOON), "reason": "late"}),
+        (told.OrderDelayed, {**PART, "reason": "late"}),
         (told.OrderDispatched, {}),
         (told.OrderDelivered, {}),
         (told.OrderDeliveryFailed, {"reason": "nobody in"}),
@@ -67,10 +71,19 @@ def test_what_customers_care_about_is_mailed(kind, data):
     assert queued() == [("email", kind.event_type)]
 
 
-def test_being_reserved_is_the_channels_business_alone():
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (told.OrderReserved, {"quantity": 3, "reserved": 3}),
+        (told.OrderUnplannable, {**PART, "reason": "no vehicle is free"}),
+        (told.OrderPlanned, {"as_promised": True}),
+        (told.OrderEtaChanged, {**PART, "eta": str(NOON), "reason": "x", "within_window": True}),
+    ],
+)
+def test_what_customers_know_or_need_not_know_is_the_channels_business_alone(kind, data):
     endpoint(URL)
-    notify([event(told.OrderReserved, quantity=3, reserved=3)])
-    assert queued() == [("webhook", "orders.order_reserved")]
+    notify([event(kind, **data)])
+    assert queued() == [("webhook", kind.event_type)]
 
 
 def test_webhooks_are_for_active_endpoints_of_the_orders_channel():

@@ -1,6 +1,6 @@
 import copy
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -194,7 +194,28 @@ def refused(order, reason="heavier than any vehicle"):
 
 
 _ROUTE = str(new_id())
-_ROAD = {
+_WINDOW = {
+    "window_from": (NOON - timedelta(hours=2)).isoformat(),
+    "window_until": (NOON + timedelta(hours=2)).isoformat(),
+    "time_zone": "America/Sao_Paulo",
+}
+_ROAD: dict[str, tuple[type[road.ShipmentEvent], dict[str, Any]]] = {
+    "promised": (
+        road.ShipmentPromised,
+        {"depot": "W1", "day": "2026-05-04", "eta": NOON.isoformat(), **_WINDOW},
+    ),
+    "late": (
+        road.EtaChanged,
+        {
+            "route_id": _ROUTE,
+            "eta": (NOON + timedelta(hours=3)).isoformat(),
+            "told_before": NOON.isoformat(),
+            "reason": "the vehicle is late",
+            "time_zone": "America/Sao_Paulo",
+        },
+    ),
+    "delayed": (road.ShipmentDelayed, {"depot": "W1", "reason": "its route was never dispatched"}),
+    "unplannable": (road.ShipmentUnplannable, {"depot": "W1", "reason": "no vehicle is free"}),
     "planned": (
         road.ShipmentPlanned,
         {
@@ -217,10 +238,13 @@ _ROAD = {
 
 
 def drive(order, *steps, number=1, start=1):
-    """Routing's news of one shipment, in the order in which they happened."""
+    """Routing's news of one shipment, in the order in which they happened; a step may come as a
+    pair with fields of its own."""
     envelopes = []
     for sequence, step in enumerate(steps, start=start):
-        kind, data = _ROAD[step]
+        name, own = (step, {}) if isinstance(step, str) else step
+        kind, data = _ROAD[name]
+        data = {**data, **own}
         ids = {"order_id": str(order.pk), "shipment_id": str(parcel(order, number))}
         subject = f"shipment/{parcel(order, number)}"
         envelopes.append(event(kind, subject=subject, sequence=sequence, **ids, **data))
