@@ -1,0 +1,193 @@
+/** Promise: before a stop is moved one sees what it costs and which rule it would break; nothing is
+ * moved that was not confirmed, and a move can be taken back by moving back. */
+
+import { ask } from "./api.js";
+import { open } from "./dialog.js";
+import { h } from "./dom.js";
+import { say } from "./messages.js";
+import { clock, km, signed } from "./words.js";
+
+/** Milliseconds that a stop is held over a place before the server is asked about it. */
+const PAUSE = 250;
+
+export class Moving {
+  constructor({ urls, day, changed }) {
+    this.urls = urls;
+    this.day = day;
+    this.changed = changed;
+    this.dragged = null;
+    this.over = null;
+  }
+
+  // --- asking -------------------------------------------------------------------------------
+
+  async asked(stop, { route, position }, dry, signal) {
+    const body = { route: route.id, dry_run: dry, ...(position ? { position } : {}) };
+    return (await ask(this.urls.move(stop.id), { body, signal })).data;
+  }
+
+  /** The verdict in words, and whether it may be done. Of a request that was given up: null. */
+  async tried(stop, to, signal) {
+    try {
+      const move = await this.asked(stop, to, true, signal);
+      const cost = `cost ${signed(move.cost_difference)}, ${signed(move.km_difference, 1)} km`;
+      if (move.faults.length) return { fine: false, text: `${cost}. It would break a rule: ${move.faults.join("; ")}.` };
+      return { fine: true, text: `${cost}, as stop ${move.position}; now ${km(to.route.distance_km)}.`, move };
+    } catch (failure) {
+      if (failure.name === "AbortError") return null;
+      return { fine: false, text: failure.message };
+    }
+  }
+
+  // --- the dialog ---------------------------------------------------------------------------
+
+  dialog(stop, preset = null) {
+    const routes = this.day().routes.filter((route) => route.open && (route.departs_at ?? null) === (this.day().route.get(stop.route).departs_at ?? null));
+    const other = preset?.route ?? routes.find((route) => route.id !== stop.route) ?? routes[0];
+    const routeField = h("select", { id: "plan-move-route" }, routes.map((route) => h("option", { value: route.id, selected: route.id === other.id }, `${route.label} · ${route.vehicle}${route.id === stop.route ? " (its own)" : ""}`)));
+    const placeField = h("select", { id: "plan-move-place" });
+    const verdict = h("p", { class: "plan-verdict", role: "status", "aria-live": "polite", id: "plan-verdict" });
+    const content = h("div", { class: "plan-form" }, h("label", {}, "Route", routeField), h("label", {}, "Place", placeField), verdict);
+    const to = () => ({ route: this.day().route.get(routeField.value), position: Number(placeField.value) || null });
+    let asking = null;
+    const close = open(`Move stop ${stop.number}, ${stop.customer}`, content, {
+      label: "Move it here",
+      act: (button) => this.apply(stop, to(), button, verdict, close),
+      closed: () => asking?.abort(),
+    });
+    const look = async () => {
+      asking?.abort();
+      asking = new AbortController();
+      const button = document.getElementById("plan-confirm");
+      button.disabled = true;
+      verdict.className = "plan-verdict";
+      verdict.textContent = "Trying…";
+      const found = await this.tried(stop, to(), asking.signal);
+      if (!found) return;
+      verdict.textContent = found.text;
+      verdict.className = `plan-verdict ${found.fine ? "good" : "bad"}`;
+      button.disabled = !found.fine;
+    };
+    const places = (chosen) => {
+      const rest = to().route.stops.filter((other_) => other_.id !== stop.id);
+      placeField.replaceChildren(
+        h("option", { value: "" }, "where it costs least"),
+        ...rest.map((before, index) => h("option", { value: index + 1 }, `${index + 1}: before ${before.customer}, ${clock(before.eta)}`)),
+        h("option", { value: rest.length + 1 }, `${rest.length + 1}: last`),
+      );
+      placeField.value = chosen ?? "";
+    };
+    places(preset?.position);
+    routeField.addEventListener("change", () => (places(), look()));
+    placeField.addEventListener("change", look);
+    look();
+  }
+
+  async apply(stop, to, button, verdict, close) {
+    const from = { route: this.day().route.get(stop.route), position: stop.number };
+    button.disabled = true;
+    try {
+      const move = await this.asked(stop, to, false);
+      close();
+      this.told(stop, from, to, move);
+    } catch (failure) {
+      verdict.textContent = failure.message;
+      verdict.className = "plan-verdict bad";
+    }
+    await this.changed();
+  }
+
+  told(stop, from, to, move) {
+    say(`${stop.customer} is stop ${move.position} of ${to.route.vehicle} now: cost ${signed(move.cost_difference)}, ${signed(move.km_difference, 1)} km.`, {
+      key: "moved",
+      action: { label: "Undo", act: () => this.back(stop, from) },
+    });
+  }
+
+  async back(stop, to) {
+    try {
+      await this.asked(stop, to, false);
+      say(`${stop.customer} is back in ${to.route.vehicle}.`, { key: "moved" });
+    } catch (failure) {
+      say(`It can't be moved back: ${failure.message}`, { kind: "bad", key: "moved" });
+    }
+    await this.changed();
+  }
+
+  // --- dragging -----------------------------------------------------------------------------
+
+  drag(row, stop) {
+    row.addEventListener("dragstart", (event) => {
+      this.dragged = stop;
+      event.dataTransfer.effectAllowed = "move";
+      event.dataTransfer.setData("text/plain", stop.customer);
+      row.classList.add("dragged");
+    });
+    row.addEventListener("dragend", () => {
+      row.classList.remove("dragged");
+      this.end();
+    });
+  }
+
+  /** `where(event)`: {route, position}, with the row that shows the place, if there is one. */
+  dropOn(element, where) {
+    element.addEventListener("dragover", (event) => {
+      if (!this.dragged) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.hold(this.place(where(event)), element);
+    });
+    element.addEventListener("drop", (event) => {
+      if (!this.dragged) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const [stop, to] = [this.dragged, this.place(where(event))];
+      this.end();
+      this.dialog(stop, to);
+    });
+  }
+
+  /** Places are counted without the stop that moves. */
+  place(to) {
+    const own = to.route.id === this.dragged.route && to.position > this.dragged.number;
+    return own ? { ...to, position: to.position - 1 } : to;
+  }
+
+  get dragging() {
+    return this.dragged !== null;
+  }
+
+  hold(to, element) {
+    const key = `${to.route.id} ${to.position}`;
+    if (this.over === key) return;
+    this.clear();
+    this.over = key;
+    (to.row ?? element).classList.add("drop-here", ...(to.below ? ["below"] : []));
+    const hint = document.getElementById("plan-hint");
+    const title = `${this.dragged.customer} → ${to.route.vehicle}${to.position ? `, place ${to.position}` : ""}`;
+    hint.hidden = false;
+    hint.className = "plan-hint";
+    hint.replaceChildren(h("b", {}, title), h("span", {}, "…"));
+    this.asking = new AbortController();
+    const signal = this.asking.signal;
+    this.timer = setTimeout(async () => {
+      const found = await this.tried(this.dragged, to, signal);
+      if (!found || this.over !== key) return;
+      hint.className = `plan-hint ${found.fine ? "good" : "bad"}`;
+      hint.lastChild.textContent = found.text;
+    }, PAUSE);
+  }
+
+  clear() {
+    clearTimeout(this.timer);
+    this.asking?.abort();
+    this.over = null;
+    for (const row of document.querySelectorAll(".drop-here")) row.classList.remove("drop-here", "below");
+  }
+
+  end() {
+    this.clear();
+    this.dragged = null;
+    document.getElementById("plan-hint").hidden = true;
+  }
+}
