@@ -34,15 +34,16 @@ export function answered(stop, route, before) {
   const fields = deliver ? nameFields(draft, keep) : reasonFields(draft, keep);
   const camera = cameraFields(draft, keep, complain);
   const sure = el("button", { class: deliver ? "go" : "stop sure" }, deliver ? "Yes, delivered" : "Yes, not delivered");
-  const back = el("button", { type: "button", class: "plain", onclick: () => close(null) }, "Back");
+  const back = el("button", { type: "button", onclick: () => close(null) }, "Back");
   const form = el(
     "form",
     { method: "dialog", novalidate: true, onsubmit: confirm },
-    el("h1", {}, deliver ? "Delivered" : "Not delivered"),
+    // The focus is here, so that no keyboard covers the form before somebody wants it.
+    el("h1", { tabindex: -1, autofocus: true }, deliver ? "Delivered" : "Not delivered"),
     el("div", {}, `${stop.customer}, ${stop.address}`),
     ...fields,
     ...camera,
-    el("div", { class: "foot" }, wrong, sure, back),
+    el("div", { class: "foot" }, wrong, el("div", { class: "yesno" }, back, sure)),
   );
   const dialog = el("dialog", { oncancel: (event) => (event.preventDefault(), close(null)) }, form);
   let resolve;
@@ -112,7 +113,10 @@ function reasonFields(draft, keep) {
   function choose(reason) {
     words.hidden = reason !== OTHER;
     draft.reason = reason === OTHER ? words.value : reason;
-    if (reason === OTHER) words.focus();
+    if (reason === OTHER) {
+      words.focus();
+      words.scrollIntoView({ block: "nearest" });
+    }
     keep();
   }
   const reasons = draft.recalled ? [page.recalled] : [...page.reasons, OTHER];
@@ -181,7 +185,7 @@ export function sure(title, text, yes) {
       el(
         "form",
         { method: "dialog" },
-        el("h1", {}, title),
+        el("h1", { tabindex: -1, autofocus: true }, title),
         el("p", {}, text),
         el("button", { type: "button", class: "go", onclick: () => end(true) }, yes),
         el("button", { type: "button", class: "plain", onclick: () => end(false) }, "Back"),

@@ -253,7 +253,7 @@ function draw() {
   else if (now) cards.push(nextCard(now, open[0]));
   else cards.push(endCard(stops));
   const still = route.state === "planned" ? open : open.filter((stop) => stop !== now);
-  main.replaceChildren(...cards, ...section("Still to come", still), ...section("Done", done));
+  main.replaceChildren(...cards, ...section("Still to come", still), ...section("Done", done.reverse()));
 }
 
 // --- and it begins --------------------------------------------------------------------------
