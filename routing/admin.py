@@ -45,7 +45,7 @@ class DepotAdmin(ModelAdmin):
 
     @admin.display(description="plan")
     def plan(self, depot: Depot) -> str:
-        return _link(reverse("admin:routing_plan_depot", args=[depot.code]), "plan")
+        return _link(reverse("plan-of-depot", args=[depot.code]), "plan")
 
     @admin.action(description="Plan now", permissions=["change"])
     def plan_now(self, request: HttpRequest, queryset: QuerySet[Depot]) -> None:
@@ -122,9 +122,6 @@ class RouteAdmin(ReadOnlyAdmin):
         ended = Count("stops", filter=~Q(stops__state=Stop.State.PENDING))
         rows: QuerySet[Route] = super().get_queryset(request)
         return rows.annotate(stop_total=Count("stops"), stop_ended=ended)
-
-    def get_urls(self) -> list[Any]:
-        return [*plan_page.addresses(), *super().get_urls()]
 
     @admin.display(description="plan")
     def plan(self, route: Route) -> str:

@@ -22,7 +22,7 @@ def routes(user: Any) -> Iterator[Task]:
     yield Task(
         "Alerts of the planner",
         capped(Alert.objects.filter(seen_at=None)),
-        reverse("admin:routing_plan"),
+        reverse("plan-today"),
         "notification_important",
         "Routes that have not left, windows missed: see the plan of the depot.",
         alarm=True,

@@ -15,38 +15,23 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import BadRequest
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.templatetags.static import static
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 
-from . import converters as converters
 from . import drivers, selectors
 from .models import Depot, Route
 from .plan_day import days_of, end_of, likely_day, likely_depot
 
 #: Stands for a key in an address that the page fills in.
 _ANY = UUID(int=0)
-may_look = permission_required(drivers.SEE, raise_exception=True)
-
-
-def addresses() -> list[URLPattern]:
-    """Below the admin's routes, and with its look."""
-    look = admin.site.admin_view
-    day = "plan/<slug:code>/<day:day>/"
-    return [
-        path("plan/", look(may_look(today)), name="routing_plan"),
-        path("plan/<slug:code>/", look(may_look(today)), name="routing_plan_depot"),
-        path(day, look(may_look(plan_page)), name="routing_plan_day"),
-        path(f"{day}manifest/", look(may_look(manifest)), name="routing_plan_manifest"),
-    ]
 
 
 def day_url(depot: Depot, day: date) -> str:
-    return reverse("admin:routing_plan_day", args=[depot.code, day])
+    return reverse("plan-of-day", args=[depot.code, day])
 
 
 def today(request: HttpRequest, code: str = "") -> HttpResponse:
@@ -120,7 +105,7 @@ def _config(request: HttpRequest, depot: Depot, day: date) -> dict[str, Any]:
             "dispatch": reverse("route-dispatch", args=[_ANY]),
             "seen": reverse("alert-seen", args=[_ANY]),
             "compare": reverse("plan-comparison", args=[0, 0]),
-            "manifest": reverse("admin:routing_plan_manifest", args=[depot.code, day]),
+            "manifest": reverse("plan-manifest", args=[depot.code, day]),
             "login": f"{reverse('admin:login')}?next={day_url(depot, day)}",
             "shipment": reverse("admin:routing_shipment_change", args=[_ANY]) if shipments else "",
             "journey": reverse("admin:audit_storedevent_changelist") if journeys else "",

@@ -33,7 +33,7 @@ PAGES: dict[str, list[tuple[str, ...]]] = {
         ("Allocations", "assignment", "inventory.allocation"),
     ],
     "Delivery": [
-        ("Plan", "map", "routing.route", "routing_plan"),
+        ("Plan", "map", "routing.route", "plan-today"),
         ("Routes", "route", "routing.route"),
         ("Shipments", "local_shipping", "routing.shipment"),
         ("Plan runs", "calculate", "routing.planrun"),
@@ -86,4 +86,4 @@ def may_view(request: HttpRequest, model: str) -> bool:
 
 
 def _link(model: str, address: str = "") -> str:
-    return reverse(f"admin:{address or model.replace('.', '_') + '_changelist'}")
+    return reverse(address or f"admin:{model.replace('.', '_')}_changelist")

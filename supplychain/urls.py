@@ -17,6 +17,7 @@ handler500 = "supplychain.api.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("admin/", include("routing.plan_urls")),
     path("admin/", admin.site.urls),
     path("drive/", include("routing.driver_urls")),
     path("healthz", health.alive, name="healthz"),

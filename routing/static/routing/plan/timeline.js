@@ -41,6 +41,15 @@ export class Timeline {
       h("div", { class: "plan-time-scroll" }, h("div", { class: "plan-time-names" }, h("div", { class: "plan-time-axis" }), rows.map((row) => this.name(row))), this.drawing(rows)),
     );
     this.shade();
+    this.begin();
+  }
+
+  /** Where it is narrow, the first tour is what one sees first. */
+  begin() {
+    if (this.begun) return;
+    this.begun = true;
+    const first = Math.min(...this.day.routes.map((route) => Date.parse(route.starts_at)));
+    this.box.querySelector(".plan-time-scroll").scrollLeft = this.x(first) - 30;
   }
 
   /** Vehicles that drive on this day, each with its routes; and those that could. */
