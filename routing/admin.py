@@ -3,90 +3,114 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html_join
 
-from supplychain.admin_tools import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, TabularInline
+from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline, journey_link
 
-from . import driving, plan_page, planning
-from .models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
-
-
-def _link(url: str, text: str) -> str:
-    return format_html('<a href="{}" class="journey">{}</a>', url, text)
-
-
-class Vehicles(TabularInline):
-    model = Vehicle
-    fk_name = "depot"
-    fields = ["name", "capacity_kg", "capacity_m3", "shift_start", "shift_hours", "active"]
-    extra = 0
-    can_delete = False  # its routes remain: set it inactive
+from . import driving, plan_page, selectors
+from . import fleet_admin as fleet_admin
+from . import plan_admin as plan_admin
+from .admin_filters import Lateness, Trouble
+from .admin_links import link, link_to, span
+from .models import ProofPhoto, Route, Shipment, Stop
 
 
-@admin.register(Depot)
-class DepotAdmin(ModelAdmin):
-    list_display = ["code", "name", "latitude", "longitude", "active", "plan"]
-    list_filter = ["active"]
-    search_fields = ["code", "name"]
-    readonly_fields = [
-        *("code", "name", "latitude", "longitude", "active", "time_zone", "cut_off", "sequence")
-    ]
-    inlines = [Vehicles]
-    actions = ["plan_now"]
+class Visits(ReadOnlyInline):
+    """Of a shipment: each route it stood in, and how that ended."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # depots come from inventory's warehouses
+    model = Stop
+    fields = ["route_link", "position", "eta", "state", "ended_at", "reason", "proof_name"]
+    readonly_fields = ["route_link"]
+    ordering = ["-eta"]
+    show_change_link = False
+    verbose_name_plural = "stops"
 
-    def has_delete_permission(self, request: HttpRequest, obj: Depot | None = None) -> bool:
-        return False
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Stop]:
+        return super().get_queryset(request).select_related("route__vehicle__depot")
 
-    @admin.display(description="plan")
-    def plan(self, depot: Depot) -> str:
-        return _link(reverse("plan-of-depot", args=[depot.code]), "plan")
-
-    @admin.action(description="Plan now", permissions=["change"])
-    def plan_now(self, request: HttpRequest, queryset: QuerySet[Depot]) -> None:
-        for depot in queryset:
-            run = planning.plan_depot(depot=depot)
-            if run is None:
-                self.message_user(request, f"{depot}: a run is under way.", messages.WARNING)
-            elif run.error:
-                self.message_user(request, f"{depot}: {run.error}", messages.ERROR)
-            else:
-                text = f"{depot}: {run.planned} planned, {run.unplanned} not."
-                self.message_user(request, text)
+    @admin.display(description="route")
+    def route_link(self, stop: Stop) -> str:
+        return link_to("route", stop.route_id, stop.route)
 
 
 @admin.register(Shipment)
 class ShipmentAdmin(ReadOnlyAdmin):
     list_display = [
-        "shipment_id",
-        "depot",
-        "state",
-        "customer",
-        "address",
-        "weight_kg",
-        "volume_m3",
-        "recalled",
-        "unplannable_reason",
-        "ready_at",
+        *("shipment_id", "depot", "state", "customer", "address", "promise", "asked_for"),
+        *("attempts", "recalled", "unplannable_reason", "ready_at"),
     ]
-    list_filter = ["state", "depot", "recalled"]
+    list_filter = ["state", Trouble, "depot", "recalled"]
     search_fields = ["=shipment_id", "=order_id", "customer", "=correlation_id"]
     list_select_related = ["depot"]
+    fieldsets = [
+        (None, {"fields": [("shipment_id", "state"), ("depot", "order"), ("journey", "route")]}),
+        (
+            "To",
+            {"fields": [("customer", "address"), ("latitude", "longitude")]},
+        ),
+        (
+            "Load",
+            {"fields": [("weight_kg", "volume_m3", "items"), ("priority", "skills")]},
+        ),
+        (
+            "When",
+            {
+                "fields": [
+                    ("promise", "asked_for"),
+                    ("told_eta", "ready_at"),
+                    ("release_at", "missed_at"),
+                ]
+            },
+        ),
+        ("Trouble", {"fields": [("attempts", "recalled"), "unplannable_reason"]}),
+    ]
+    readonly_fields = ["order", "journey", "route", "promise", "asked_for"]
+    inlines = [Visits]
+
+    @admin.display(description="order")
+    def order(self, shipment: Shipment) -> str:
+        url = reverse("admin:orders_order_change", args=[shipment.order_id])
+        return link(url, str(shipment.order_id))
+
+    @admin.display(description="events of its journey")
+    def journey(self, shipment: Shipment) -> str:
+        return journey_link(shipment.correlation_id)
+
+    @admin.display(description="stands in")
+    def route(self, shipment: Shipment) -> str:
+        stop = selectors.pending_stop(shipment)
+        if stop is None:
+            return "–"
+        return link_to("route", stop.route_id, f"{stop.route}, stop {stop.position}")
+
+    @admin.display(description="promised", ordering="promised_from")
+    def promise(self, shipment: Shipment) -> str:
+        return span(shipment.depot, shipment.promised_from, shipment.promised_until)
+
+    @admin.display(description="asked for", ordering="requested_until")
+    def asked_for(self, shipment: Shipment) -> str:
+        return span(shipment.depot, shipment.requested_from, shipment.requested_until)
 
 
 class Stops(ReadOnlyInline):
     model = Stop
     fields = ["position", "eta", "state", "to", "shipment", "recalled", "ended_at", "reason"]
-    readonly_fields = ["to", "recalled"]
+    fields += ["proof_name", "photos"]
+    readonly_fields = ["to", "recalled", "photos"]
     show_change_link = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Stop]:
-        return super().get_queryset(request).select_related("shipment", "route__vehicle__depot")
+        photos = Prefetch("photos", ProofPhoto.objects.defer("image"))
+        rows = super().get_queryset(request).select_related("shipment", "route__vehicle__depot")
+        return rows.prefetch_related(photos)
+
+    @admin.display(description="photos")
+    def photos(self, stop: Stop) -> str:
+        links = [(reverse("proof-photo", args=[p.pk]), p.number) for p in stop.photos.all()]
+        return format_html_join(" ", '<a href="{}" target="_blank">photo {}</a>', links) or "–"
 
     @admin.display(description="to")
     def to(self, stop: Stop) -> str:
@@ -109,9 +133,11 @@ class RouteAdmin(ReadOnlyAdmin):
         "load_kg",
         "starts_at",
         "ends_at",
+        "frozen",
+        "version",
         "plan",
     ]
-    list_filter = ["state", "depot", "day"]
+    list_filter = ["state", Lateness, "depot", "day", "frozen"]
     search_fields = ["=id", "vehicle__name", "=stops__shipment__order_id"]
     list_select_related = ["depot", "vehicle__depot"]
     date_hierarchy = "day"
@@ -125,7 +151,7 @@ class RouteAdmin(ReadOnlyAdmin):
 
     @admin.display(description="plan")
     def plan(self, route: Route) -> str:
-        return _link(plan_page.day_url(route.depot, route.day), "plan")
+        return link(plan_page.day_url(route.depot, route.day), "plan")
 
     @admin.display(description="stops ended")
     def stop_count(self, route: Any) -> str:
@@ -144,19 +170,3 @@ class RouteAdmin(ReadOnlyAdmin):
             except driving.RouteNotPlanned as refusal:
                 self.message_user(request, f"{route}: {refusal}", messages.WARNING)
         self.message_user(request, f"{done} routes dispatched.")
-
-
-@admin.register(PlanRun)
-class PlanRunAdmin(ReadOnlyAdmin):
-    list_display = [
-        "started_at",
-        "depot",
-        "state",
-        "shipments",
-        "planned",
-        "unplanned",
-        "cut_short",
-        "solver_seconds",
-        "error",
-    ]
-    list_filter = ["state", "depot"]

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from supplychain.home import Task, capped, to_do
 
+from .admin_filters import fallen_out, late_on_the_road, overdue
 from .models import Alert, Route, Shipment
 
 
@@ -22,9 +23,17 @@ def routes(user: Any) -> Iterator[Task]:
     yield Task(
         "Alerts of the planner",
         capped(Alert.objects.filter(seen_at=None)),
-        reverse("plan-today"),
+        f"{reverse('admin:routing_alert_changelist')}?seen=no",
         "notification_important",
         "Routes that have not left, windows missed: see the plan of the depot.",
+        alarm=True,
+    )
+    yield Task(
+        "Routes overdue",
+        capped(overdue(Route.objects.all())),
+        f"{routes}?late=overdue",
+        "departure_board",
+        "They should have left: dispatch them, or they are planned again.",
         alarm=True,
     )
     planned, dispatched = Route.State.PLANNED, Route.State.DISPATCHED
@@ -39,6 +48,22 @@ def routes(user: Any) -> Iterator[Task]:
         capped(Route.objects.filter(state=dispatched)),
         f"{routes}?state__exact={dispatched}",
         "local_shipping",
+    )
+    yield Task(
+        "Routes late on the road",
+        capped(late_on_the_road(Route.objects.all())),
+        f"{routes}?late=road",
+        "running_with_errors",
+        "They should be back: ask the driver.",
+        alarm=True,
+    )
+    yield Task(
+        "Shipments that fell out",
+        capped(fallen_out(Shipment.objects.all())),
+        f"{shipments}?trouble=fell_out",
+        "event_busy",
+        "They had a route or a promise, and the planner has found no other yet.",
+        alarm=True,
     )
     yield Task(
         "Shipments without a route",

@@ -41,6 +41,12 @@ def next_stop(route: Route) -> Stop | None:
     return pending.order_by("position").first()
 
 
+def pending_stop(shipment: Shipment) -> Stop | None:
+    """Where it stands in a route, to be visited."""
+    rows = shipment.stops.filter(state=Stop.State.PENDING)
+    return rows.select_related("route__vehicle__depot").first()
+
+
 def previous(plan: Plan) -> Plan | None:
     rows = Plan.objects.filter(depot=plan.depot_id, day=plan.day, version__lt=plan.version)
     return rows.order_by("-version").first()

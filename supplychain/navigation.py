@@ -36,7 +36,10 @@ PAGES: dict[str, list[tuple[str, ...]]] = {
         ("Plan", "map", "routing.route", "plan-today"),
         ("Routes", "route", "routing.route"),
         ("Shipments", "local_shipping", "routing.shipment"),
+        ("Alerts", "notification_important", "routing.alert"),
+        ("Plan versions", "history", "routing.plan"),
         ("Plan runs", "calculate", "routing.planrun"),
+        ("Vehicles", "airport_shuttle", "routing.vehicle"),
         ("Depots", "location_on", "routing.depot"),
     ],
     "Telling people": [

@@ -1,0 +1,37 @@
+"""How pages of the admin lead to others, and how they write times."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from .models import Depot
+
+
+def link(url: str, text: object) -> SafeString:
+    return format_html('<a href="{}" class="journey">{}</a>', url, text)
+
+
+def link_to(model: str, key: object, text: object) -> SafeString:
+    """To the page of a row of routing."""
+    return link(reverse(f"admin:routing_{model}_change", args=[key]), text)
+
+
+def clock(depot: Depot, moment: datetime | None) -> str:
+    """By the depot's clocks."""
+    return f"{moment.astimezone(depot.zone):%Y-%m-%d %H:%M}" if moment else "–"
+
+
+def span(depot: Depot, opens: datetime | None, closes: datetime | None) -> str:
+    """The same of a time from one moment to another, either of which may be left open; a day is
+    said once."""
+    if opens and closes:
+        last = closes.astimezone(depot.zone)
+        same = opens.astimezone(depot.zone).date() == last.date()
+        return f"{clock(depot, opens)} – {f'{last:%H:%M}' if same else clock(depot, closes)}"
+    if closes:
+        return f"until {clock(depot, closes)}"
+    return f"from {clock(depot, opens)}" if opens else "–"

@@ -1,0 +1,113 @@
+"""What the planner has done, and what it wants somebody to see."""
+
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from supplychain.admin_tools import ReadOnlyAdmin
+
+from . import alerting, plan_page, plan_tables, selectors
+from .admin_filters import Seen
+from .admin_links import link, link_to
+from .models import Alert, Plan, PlanRun
+
+
+@admin.register(PlanRun)
+class PlanRunAdmin(ReadOnlyAdmin):
+    list_display = [
+        *("started_at", "depot", "trigger", "state", "shipments", "planned", "unplanned"),
+        *("moved", "fell_out", "cut_short", "solver_seconds", "error"),
+    ]
+    list_filter = ["state", "trigger", "depot"]
+    list_select_related = ["depot"]
+    date_hierarchy = "started_at"
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    """The versions of each day's plan, and what each changed."""
+
+    list_display = [
+        *("day", "depot", "version", "why", "stops", "distance_km", "cost", "made_at", "shown"),
+    ]
+    list_filter = ["depot", "day"]
+    list_select_related = ["depot"]
+    date_hierarchy = "day"
+    ordering = ["-made_at"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("depot", "day", "version"),
+                    ("why", "run"),
+                    ("made_at", "shown"),
+                    ("stops", "distance_km", "cost"),
+                ]
+            },
+        ),
+        ("Routes", {"fields": ["tours"]}),
+        ("Changes", {"fields": ["before", "changes"]}),
+    ]
+    readonly_fields = ["shown", "tours", "before", "changes"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
+        rows: QuerySet[Plan] = super().get_queryset(request)
+        listed = request.resolver_match and request.resolver_match.url_name
+        return rows.defer("routes") if listed == "routing_plan_changelist" else rows
+
+    @admin.display(description="on the map")
+    def shown(self, plan: Plan) -> str:
+        return link(plan_page.day_url(plan.depot, plan.day), "plan as it stands")
+
+    @admin.display(description="routes")
+    def tours(self, plan: Plan) -> str:
+        return plan_tables.tours(plan)
+
+    @admin.display(description="version before")
+    def before(self, plan: Plan) -> str:
+        row = selectors.previous(plan)
+        if row is None:
+            return "–"
+        difference = plan.cost - row.cost
+        text = f"version {row.version}, cost {row.cost:,.2f} (now {difference:+,.2f})"
+        return link_to("plan", row.pk, text)
+
+    @admin.display(description="changes since then")
+    def changes(self, plan: Plan) -> str:
+        return plan_tables.changes(plan)
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    """What nobody has seen comes first."""
+
+    list_display = ["at", "depot", "kind", "text", "about", "plan", "seen_at", "seen_by"]
+    list_filter = [Seen, "kind", "depot"]
+    search_fields = ["text", "=subject_id"]
+    list_select_related = ["depot"]
+    ordering = [F("seen_at").desc(nulls_first=True), "-at"]
+    readonly_fields = ["about", "plan"]
+    exclude = ["subject_id"]
+    actions = ["see"]
+
+    @admin.display(description="about")
+    def about(self, alert: Alert) -> str:
+        name = "route" if alert.kind == Alert.Kind.NOT_DISPATCHED else "shipment"
+        return link_to(name, alert.subject_id, name)
+
+    @admin.display(description="plan")
+    def plan(self, alert: Alert) -> str:
+        return link(reverse("admin:routing_plan_depot", args=[alert.depot.code]), "plan")
+
+    @admin.action(description="I have seen them", permissions=["view"])
+    def see(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
+        if not request.user.has_perm("routing.change_alert"):
+            self.message_user(request, "You may not answer alerts.", messages.ERROR)
+            return
+        for alert in queryset:
+            alerting.see_alert(alert_id=alert.pk, by=request.user.get_username())
+        self.message_user(request, f"{len(queryset)} alerts seen.")
