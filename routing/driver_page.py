@@ -114,7 +114,7 @@ def _worker() -> str:
     """With the files that it keeps; their contents are its version."""
     files = [f for f in sorted(_FILES.iterdir()) if f.suffix in (".js", ".css")]
     version = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    urls = [static(f"routing/driver/{file.name}") for file in files]
+    urls = [static(f"routing/driver/{f.name}") for f in files if f.name != "worker.js"]
     known = f"const VERSION = {json.dumps(version)};\nconst FILES = {json.dumps(urls)};\n"
     return known + (_FILES / "worker.js").read_text()
 
