@@ -22,7 +22,7 @@ from .services import S, lock_shipments
 
 @dataclass
 class Current:
-    """A depot's day that begins at ``start``; of it, what leaves at ``departs`` if that is given."""
+    """A depot's day that begins at ``start``, or what of it leaves at ``departs``."""
 
     depot: Depot
     start: datetime

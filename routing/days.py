@@ -36,6 +36,17 @@ def midnight(moment: datetime, zone: tzinfo = UTC) -> datetime:
     return datetime.combine(moment.astimezone(zone).date(), time(), zone).astimezone(UTC)
 
 
+def tomorrow(moment: datetime, zone: tzinfo = UTC) -> datetime:
+    """When its local day will have ended."""
+    # Noon of the next day exists on every day of the year; midnight plus 24 h may be today.
+    return midnight(midnight(moment, zone) + timedelta(hours=36), zone)
+
+
+def local(depot: Depot, start: datetime, clock: time) -> datetime:
+    """When the depot's clocks show this, on the day that begins at ``start``."""
+    return datetime.combine(day_of(depot, start), clock, depot.zone).astimezone(UTC)
+
+
 def day_of(depot: Depot, start: datetime) -> date:
     """The local day that begins then."""
     return start.astimezone(depot.zone).date()

@@ -14,6 +14,7 @@ from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
 
 from .asking import BY_HAND, asked
 from .days import midnight
+from .departures import departure_due
 from .models import Depot, PlanRun, Route, Shipment, Stop
 from .services import S
 
@@ -28,7 +29,8 @@ def due_runs(now: datetime) -> list[tuple[Depot, str]]:
     for PLANNING_PATIENCE seconds or has grown to PLANNING_NUMBER; what waits when a depot's
     cut-off comes; a plan that no longer holds; and what a run left over for want of time. What
     could not be planned waits for company: new shipments, or the next day. Whoever asks by hand
-    does not wait.
+    does not wait. A depot with departures is planned when one of them is to be decided, and when
+    a plan no longer holds.
     """
     pools, changes, wanted = _pools(), _changes(now), asked()
     found = []
@@ -65,8 +67,12 @@ def _trigger(depot: Depot, pool: Mapping[str, Any], changed: datetime | None, no
         return ""
     if runs and runs[0].cut_short:
         return "time was up"
+    if pool and depot.departures and (trigger := departure_due(depot, now)):
+        return trigger
     if changed and changed <= now - timedelta(seconds=settings.PLANNING_QUIET):
         return "plan no longer held"
+    if depot.departures:
+        return ""
     return (pool.get("newest") and _of_burst(pool, now)) or _of_day(depot, pool, runs, now)
 
 
@@ -113,21 +119,25 @@ def _rests(runs: Sequence[PlanRun], now: datetime) -> bool:
 # --- plans that no longer hold --------------------------------------------------------------
 
 
+#: A day, and of it the departure that is planned by itself, if any.
+Part = tuple[date, datetime | None]
+
+
 @dataclass(frozen=True)
 class _Change:
     depot_id: int
-    day: date
+    part: Part
     since: datetime
 
 
-def days_to_revisit(depot: Depot, now: datetime) -> set[date]:
-    """Days of which the plan no longer holds."""
-    return {change.day for change in _all_changes(now) if change.depot_id == depot.pk}
+def parts_to_revisit(depot: Depot, now: datetime) -> set[Part]:
+    """Those of which the plan no longer holds."""
+    return {change.part for change in _all_changes(now) if change.depot_id == depot.pk}
 
 
-def open_days(depot: Depot) -> set[date]:
-    """Days of which something is planned and may still be changed."""
-    return set(_open().filter(depot=depot).values_list("day", flat=True).distinct())
+def open_parts(depot: Depot) -> set[Part]:
+    """Those of which something is planned and may still be changed."""
+    return set(_open().filter(depot=depot).values_list("day", "departs_at").distinct())
 
 
 def _changes(now: datetime) -> dict[int, datetime]:
@@ -146,12 +156,15 @@ def _all_changes(now: datetime) -> list[_Change]:
     """Stops that were dropped, vehicles that won't be back in time, and routes that should have
     left: each since planning last looked at the route."""
     dropped = _open().filter(stops__state=Stop.State.DROPPED, stops__ended_at__gt=F("planned_at"))
-    since = dropped.values("depot_id", "day").annotate(since=Max("stops__ended_at"))
-    found = [_Change(row["depot_id"], row["day"], row["since"]) for row in since.order_by()]
+    parts = dropped.values_list("depot_id", "day", "departs_at")
+    since = parts.annotate(since=Max("stops__ended_at")).order_by()
+    found = [_Change(depot, (day, departs), last) for depot, day, departs, last in since]
     on_its_way = Route.objects.filter(
         vehicle=OuterRef("vehicle"), state=Route.State.DISPATCHED, ends_at__gt=OuterRef("starts_at")
     )
     overdue = now - timedelta(minutes=settings.DISPATCH_GRACE_MINUTES)
     late = Q(starts_at__lte=overdue, planned_at__lte=overdue)
     routes = _open().filter(Exists(on_its_way) | late)
-    return found + [_Change(route.depot_id, route.day, route.planned_at) for route in routes]
+    return found + [
+        _Change(route.depot_id, (route.day, route.departs_at), route.planned_at) for route in routes
+    ]

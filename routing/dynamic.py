@@ -21,7 +21,7 @@ from .problem import Key, Plan, Problem, Stop, Visit
 from .schedule import planned_route
 from .solver import solve
 
-MAY_WAIT = "it may wait for a later departure"
+MAY_WAIT = "it waits for a later departure"
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,25 @@ def leaving_now(
     seconds: float,
     seed: int = 1,
     tuning: Tuning = TUNED,
+    anyway: Mapping[Key, float] | None = None,
+    warm_start: Plan | None = None,
 ) -> Plan:
     """The routes that leave now, of all that waits; who is left says so with MAY_WAIT, or why
     nobody can serve it. ``left`` and ``neighbours`` are by stop, see ``prize``; they decide what
-    a stop is worth, not the prizes of the problem."""
+    a stop is worth, not the prizes of the problem. ``anyway``: what it costs to serve a stop,
+    whenever that is."""
     prizes = {key: prize(neighbours[key], count, tuning) for key, count in left.items()}
     must_go = {key for key, worth in prizes.items() if worth is None}
     if not must_go:
         return Plan((), {stop.key: MAY_WAIT for stop in problem.stops})
-    stops = tuple(replace(stop, prize=prizes[stop.key]) for stop in problem.stops)
-    found = solve(replace(problem, stops=stops), seconds=seconds, seed=seed)
+    always = anyway or {}
+    stops = tuple(
+        replace(stop, prize=None if worth is None else worth + always.get(stop.key, 0.0))
+        for stop in problem.stops
+        for worth in (prizes[stop.key],)
+    )
+    valued = replace(problem, stops=stops)
+    found = solve(valued, seconds=seconds, seed=seed, warm_start=warm_start)
     given = {stop.key: stop for stop in problem.stops}
     routes = [
         replace(route, visits=tuple(Visit(given[v.stop.key], v.arrival_s) for v in route.visits))

@@ -7,12 +7,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
 
-from .days import day_of, midnight, seconds_down, seconds_up
+from .days import local, midnight, seconds_down, seconds_up, tomorrow
 from .models import SKILLS, Depot, Route, Vehicle
 from .problem import Break
 from .problem import Vehicle as PlanVehicle
@@ -84,12 +85,6 @@ def _days_of(moment: datetime, depot: Depot) -> tuple[datetime, datetime]:
     return today, midnight(today - timedelta(hours=12), depot.zone)
 
 
-def local(depot: Depot, start: datetime, clock: time) -> datetime:
-    """When the depot's clocks show this, on the day that begins at ``start``."""
-    there = datetime.combine(day_of(depot, start), clock, depot.zone)
-    return there.astimezone(start.tzinfo)
-
-
 def _shift(row: Vehicle, depot: Depot, start: datetime) -> Span:
     opens = local(depot, start, row.shift_start)
     return opens, opens + timedelta(hours=row.shift_hours)
@@ -115,16 +110,15 @@ def _longest(spans: Iterator[Span], booked: datetime | None, least: timedelta) -
     return max(enough, key=lambda span: span[1] - span[0], default=None)
 
 
-def _busy(depot: Depot, now: datetime, own: set[object]) -> Busy:
+def _busy(depot: Depot, now: datetime, own: set[UUID]) -> Busy:
     """Tours that are not over, but for one's own. One that should have been back and is not may
     come at any time: nothing is planned for it today."""
     on_its_way, turn = Route.State.DISPATCHED, timedelta(minutes=settings.TURN_AROUND_MINUTES)
     rows = Route.objects.filter(vehicle__depot=depot, state__in=(Route.State.PLANNED, on_its_way))
-    tomorrow = midnight(midnight(now, depot.zone) + timedelta(hours=36), depot.zone)
     busy: dict[int, list[Span]] = defaultdict(list)
     for route in rows.filter(Q(ends_at__gt=now - turn) | Q(state=on_its_way)).exclude(pk__in=own):
         overdue = route.state == on_its_way and route.ends_at <= now
-        until = tomorrow if overdue else route.ends_at
+        until = tomorrow(now, depot.zone) if overdue else route.ends_at
         busy[route.vehicle_id].append((route.starts_at, until))
     return busy
 

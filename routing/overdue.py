@@ -17,8 +17,8 @@ from supplychain.events.outbox import Emission, emit_all
 from . import events as tell
 from .alerting import alert
 from .current import lock_routes
-from .days import midnight
-from .models import Alert, Depot, Route, Shipment, Stop
+from .days import tomorrow
+from .models import Alert, Route, Shipment, Stop
 from .services import S, lock_shipments
 from .storing import PROMISE_FIELDS, drop_promise, open_again
 
@@ -92,7 +92,7 @@ def _put_off(shipment_ids: list[UUID]) -> None:
             continue
         missed.append(shipment)
         shipment.missed_at, shipment.ready_at = now, now
-        shipment.release_at = _tomorrow(shipment.depot, now)
+        shipment.release_at = tomorrow(now, shipment.depot.zone)
         shipment.unplannable_reason = ""
         drop_promise(shipment)
         emissions.append(_delayed(shipment, _MISSED))
@@ -100,11 +100,6 @@ def _put_off(shipment_ids: list[UUID]) -> None:
         emissions += alert(shipment.depot, Alert.Kind.WINDOW_MISSED, {shipment.pk: text})
     _save(missed)
     emit_all(emissions)
-
-
-def _tomorrow(depot: Depot, now: datetime) -> datetime:
-    # Noon of the next day exists on every day of the year; midnight plus 24 h may be today.
-    return midnight(midnight(now, depot.zone) + timedelta(hours=36), depot.zone)
 
 
 def _save(shipments: Iterable[Shipment]) -> None:

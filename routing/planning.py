@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from supplychain.errors import SupplyChainError
@@ -26,9 +28,12 @@ from . import storing
 from .alerting import alert
 from .asking import BY_HAND
 from .current import Current
-from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments
-from .due import days_to_revisit, due_runs, open_days
+from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, start_of
+from .departures import decided_by, departure
+from .due import Part, due_runs, open_parts, parts_to_revisit
+from .dynamic import MAY_WAIT
 from .fitting import fitted
+from .fleet import Fleet
 from .models import Alert, Depot, PlanRun, Shipment
 from .overdue import end_what_is_overdue
 from .posing import problem_of
@@ -37,6 +42,8 @@ from .services import S, lock_shipments
 from .solver import solve
 from .storing import must_be_valid, visited
 from .validate import score
+from .waiting import hold, tours_held
+from .waves import wave_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +62,7 @@ CALM_SECONDS = 2.0
 WORTH_A_CHANGE = 0.02
 
 _NO_TOUR = f"no vehicle is free for it within {HORIZON_DAYS} days"
+_NO_DEPARTURE = f"no departure within {HORIZON_DAYS} days has room for it in time"
 
 
 class RunGivenUp(SupplyChainError):
@@ -97,12 +105,17 @@ def plan_depot(*, depot: Depot, trigger: str = BY_HAND) -> PlanRun | None:
 def _start_run(depot: Depot, trigger: str = BY_HAND) -> PlanRun | None:
     """The unique constraint on running runs decides between two that start at once."""
     now = timezone.now()
+    decided = decided_by(depot, trigger, now)
     expired = PlanRun.objects.filter(depot=depot, state=PlanRun.State.RUNNING, expires_at__lt=now)
     expired.update(state=PlanRun.State.FAILED, ended_at=now, error="its process has died")
     try:
         with transaction.atomic():
             return PlanRun.objects.create(
-                depot=depot, trigger=trigger, started_at=now, expires_at=now + RUN_EXPIRES
+                depot=depot,
+                trigger=trigger,
+                departs_at=decided.at if decided else None,
+                started_at=now,
+                expires_at=now + RUN_EXPIRES,
             )
     except IntegrityError:
         return None
@@ -138,14 +151,16 @@ def _end_run(run: PlanRun) -> None:
 
 @dataclass
 class _Work:
-    """What a run has still to do. ``left``: open shipments without a route, by their keys."""
+    """What a run has still to do. ``left``: open shipments without a route, by their keys;
+    ``later``: those among them that a later departure may still serve as promised."""
 
     run: PlanRun
     left: dict[UUID, Shipment]
-    revisit: set[date]
+    revisit: set[Part]
     by_hand: bool
     reasons: dict[UUID, str] = field(default_factory=dict)
     fell_out: set[UUID] = field(default_factory=set)
+    later: set[UUID] = field(default_factory=set)
 
     @classmethod
     def begin(cls, run: PlanRun) -> _Work:
@@ -155,10 +170,55 @@ class _Work:
             if shipment.promised_until and shipment.promised_until < now:
                 storing.drop_promise(shipment)
         run.shipments = len(left)
-        days = open_days(run.depot) if by_hand else days_to_revisit(run.depot, now)
-        return cls(run, left, days, by_hand)
+        parts = open_parts(run.depot) if by_hand else parts_to_revisit(run.depot, now)
+        return cls(run, left, parts, by_hand)
 
     def plan(self) -> None:
+        self._plan_departures()
+        if self.run.depot.departures:
+            self._wait()
+        else:
+            self._plan_days()
+
+    def _plan_departures(self) -> None:
+        """What is planned by itself, of this depot as it is or was, then what is to be decided."""
+        run = self.run
+        for day, departs in sorted(self.revisit, key=str):
+            if departs != run.departs_at and (departs or run.depot.departures):
+                self._plan_part(start_of(run.depot, day), departs, wanted=[])
+        if run.departs_at:
+            self._decide(run.departs_at)
+
+    def _decide(self, departs: datetime) -> None:
+        """Who leaves with this departure, and who waits for a later one."""
+        run, one = self.run, departure(self.run.depot, departs)
+        before = Current.read(run.depot, one.start, departs)
+        rows = [*before.shipments, *self.left.values()]
+        own = Q(day=day_of(run.depot, one.start), departs_at=departs)
+        wave = wave_of(Fleet.read(run.depot, timezone.now(), own=own), one, rows)
+        if not wave.rows:
+            return
+        wave.must = frozenset(before.stops)
+        wave.warm = before.plan(wave.problem) if before.stops else None
+        began = time.monotonic()
+        plan = wave.decide(seconds=max(0.0, min(_enough(wave.problem, 0), _search_left(run))))
+        run.solver_seconds += time.monotonic() - began
+        self.later = {pk for pk, chances in wave.left.items() if chances}
+        self._keep(before, wave.problem, plan)
+
+    def _wait(self) -> None:
+        """Whoever is left holds a place at a later departure; the others are told why not."""
+        run = self.run
+        told = {pk: why for pk, why in self.reasons.items() if pk in self.left and why != MAY_WAIT}
+        waiting = {pk for pk in self.left if pk not in told}
+        with transaction.atomic():
+            _renew(run)
+            homeless = hold(run.depot, waiting, decided=bool(run.departs_at))
+        told |= dict.fromkeys(homeless & self.fell_out, _NO_DEPARTURE)
+        run.unplanned, run.fell_out = len(told), len(self.fell_out & set(told))
+        _tell_unplannable(run, told, self.fell_out, keep=self.later)
+
+    def _plan_days(self) -> None:
         """Day by day."""
         run = self.run
         for start in days_ahead(run.depot):
@@ -173,20 +233,27 @@ class _Work:
             _tell_unplannable(run, reasons, self.fell_out)
 
     def _plan_day(self, start: datetime) -> None:
-        run, day = self.run, day_of(self.run.depot, start)
-        must = day in self.revisit
-        self.revisit.discard(day)
+        day = day_of(self.run.depot, start)
         wanted = [row for row in self.left.values() if row.promised_day in (None, day)]
-        if not (wanted or must):
-            return
-        before = Current.read(run.depot, start)
+        if wanted or (day, None) in self.revisit:
+            self._plan_part(start, None, wanted)
+            self._release_promises(day)
+
+    def _plan_part(
+        self, start: datetime, departs: datetime | None, wanted: Sequence[Shipment]
+    ) -> None:
+        """Of a day that begins then, with more shipments besides those that stand in it."""
+        run, part = self.run, (day_of(self.run.depot, start), departs)
+        must = part in self.revisit
+        self.revisit.discard(part)
+        before = Current.read(run.depot, start, departs)
         rows = {row.pk: row for row in [*before.shipments, *wanted]}
-        problem = problem_of(run.depot, start, list(rows.values()))
+        later = tours_held(run.depot) if departs else None
+        problem = problem_of(run.depot, start, list(rows.values()), departs=departs, also=later)
         if before.routes or (problem.stops and problem.vehicles):
             plan = self._found(before, problem, must=must)
             if plan is not None:
                 self._keep(before, problem, plan)
-        self._release_promises(day)
 
     def _found(self, before: Current, problem: Problem, *, must: bool) -> Plan | None:
         """None when nothing is to be changed."""
@@ -196,20 +263,21 @@ class _Work:
             return _solve(run, problem, None)
         # As it is, with what fits in between: this costs next to nothing.
         calm = fitted(problem, before.orders(problem), seconds=CALM_SECONDS)
-        must = must or self._must_go(before, calm)
+        must = must or self._must_go(before, problem, calm)
         if not must and not set(visited(calm)) & set(self.left):
             self.reasons |= {pk: why for pk, why in calm.unserved.items() if pk in self.left}
             return None
         found = _solve(run, problem, warm)
         return found if self.by_hand else _calmer(problem, calm, found)
 
-    def _must_go(self, before: Current, calm: Plan) -> bool:
+    def _must_go(self, before: Current, problem: Problem, calm: Plan) -> bool:
         """Whether a search is worth its time though nothing more fits into the plan as it is."""
         served = set(visited(calm))
         if not set(before.stops) <= served:
             return True
         ends = before.start + timedelta(days=1)
-        late = (row for pk, row in self.left.items() if pk not in served)
+        in_it = problem.node_of
+        late = (row for pk, row in self.left.items() if pk in in_it and pk not in served)
         return any(row.requested_until and row.requested_until < ends for row in late)
 
     def _keep(self, before: Current, problem: Problem, plan: Plan) -> None:
@@ -243,12 +311,15 @@ def _search_left(run: PlanRun) -> float:
 def _solve(run: PlanRun, problem: Problem, warm_start: Plan | None) -> Plan:
     began = time.monotonic()
     known = sum(len(route.visits) for route in warm_start.routes) if warm_start else 0
-    fresh = len(problem.stops) - known
-    enough = SEARCH_BASE + SEARCH_PER_STOP * fresh + SEARCH_PER_KNOWN * known
-    seconds = max(0.0, min(enough, _search_left(run)))
+    seconds = max(0.0, min(_enough(problem, known), _search_left(run)))
     plan = solve(problem, seconds=seconds, warm_start=warm_start)
     run.solver_seconds += time.monotonic() - began
     return plan
+
+
+def _enough(problem: Problem, known: int) -> float:
+    fresh = len(problem.stops) - known
+    return SEARCH_BASE + SEARCH_PER_STOP * fresh + SEARCH_PER_KNOWN * known
 
 
 def _calmer(problem: Problem, calm: Plan, found: Plan) -> Plan:
@@ -259,8 +330,11 @@ def _calmer(problem: Problem, calm: Plan, found: Plan) -> Plan:
 
 
 @transaction.atomic
-def _tell_unplannable(run: PlanRun, reasons: dict[UUID, str], fell_out: set[UUID]) -> None:
-    """Only what is news: the same reason again, plan after plan, tells nobody anything.
+def _tell_unplannable(
+    run: PlanRun, reasons: dict[UUID, str], fell_out: set[UUID], keep: Collection[UUID] = ()
+) -> None:
+    """Only what is news: the same reason again, plan after plan, tells nobody anything. Those to
+    ``keep`` may still be met as promised.
 
     Raises RunGivenUp.
     """
@@ -272,7 +346,7 @@ def _tell_unplannable(run: PlanRun, reasons: dict[UUID, str], fell_out: set[UUID
         if shipment.state != S.OPEN or shipment.unplannable_reason == reason:
             continue
         shipment.unplannable_reason = reason
-        storing.drop_promise(shipment)
+        (storing.drop_place if shipment.pk in keep else storing.drop_promise)(shipment)
         rows.append(shipment)
         told = tell.ShipmentUnplannable(
             shipment_id=shipment.pk,

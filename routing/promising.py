@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from .problem import Problem
 from .reasons import hopeless
 from .services import S
 from .storing import PROMISE_FIELDS
+from .timetable import Timetable
 
 #: (opens, closes) each; None is an end that is left open.
 Windows = Sequence[tuple[datetime | None, datetime | None]]
@@ -57,6 +59,7 @@ class _Place:
     eta: datetime
     place: datetime
     window: tuple[datetime, datetime]
+    departs: datetime | None = None
 
 
 def promise_shipments(shipment_ids: Collection[UUID]) -> None:
@@ -78,15 +81,16 @@ def promise_shipments(shipment_ids: Collection[UUID]) -> None:
 
 def _promise(depot: Depot, shipments: list[Shipment], until: float) -> None:
     lock_depot(depot.pk)
-    books = list(_books(depot, shipments))
+    first = _of_departures(depot, shipments) if depot.departures else _of_days(depot, shipments)
     promised = []
     for shipment in shipments:
         if time.monotonic() > until:
             break
-        if found := _first(books, shipment):
+        if found := first(shipment):
             shipment.promised_from, shipment.promised_until = found.window
             shipment.promised_day = day_of(depot, found.start)
             shipment.promised_vehicle_id = found.vehicle
+            shipment.promised_departs_at = found.departs
             shipment.promised_eta, shipment.told_eta = found.place, found.eta
             promised.append(shipment)
     emissions = [_told(shipment) for shipment in promised]
@@ -162,16 +166,37 @@ class _Book:
         self._problem, self._gaps = problem, gaps
 
 
-def _books(depot: Depot, shipments: Sequence[Shipment]) -> Iterator[_Book]:
-    return (_Book(depot, start, shipments) for start in days_ahead(depot))
+#: Where a shipment would find its place first, which it takes then.
+_Finder = Callable[[Shipment], _Place | None]
+
+
+def _of_days(depot: Depot, shipments: Sequence[Shipment]) -> _Finder:
+    books = [_Book(depot, start, shipments) for start in days_ahead(depot)]
+    return partial(_first, books)
+
+
+def _of_departures(depot: Depot, shipments: Sequence[Shipment]) -> _Finder:
+    """At a departure of which nobody has decided yet what goes."""
+    now = timezone.now()
+    table = Timetable.read(depot, now, shipments, travel_timeout=TRAVEL_TIMEOUT)
+    return partial(_at_departure, table, now) if table.size <= MOST_STOPS else lambda _: None
+
+
+def _at_departure(table: Timetable, now: datetime, shipment: Shipment) -> _Place | None:
+    asked = window_of(shipment, now)
+    found = table.place(table.stop(shipment.pk), lambda one: touches(one.start, asked))
+    if found is None:
+        return None
+    window = promised_window(found.eta, [asked])
+    start, held = found.departure.start, found.held
+    return _Place(held.vehicle, start, found.eta, held.time, window, held.departs)
 
 
 def _first(books: Iterable[_Book], shipment: Shipment) -> _Place | None:
     """Taken on the first day with a place for it."""
     opens, closes = window_of(shipment, timezone.now())
     for book in books:
-        past = closes and closes < book.start
-        if past or (opens and opens > book.start + LONGEST_DAY):
+        if not touches(book.start, (opens, closes)):
             continue
         if offer := book.offer(shipment):
             eta = book.start + timedelta(seconds=offer.arrival_s)
@@ -180,6 +205,12 @@ def _first(books: Iterable[_Book], shipment: Shipment) -> _Place | None:
             book.accept(offer, place)
             return _Place(offer.vehicle.key, book.start, eta, place, window)
     return None
+
+
+def touches(start: datetime, window: tuple[datetime | None, datetime | None]) -> bool:
+    """Whether a tour of the day that begins then could come within this time."""
+    opens, closes = window
+    return not (closes and closes < start) and not (opens and opens > start + LONGEST_DAY)
 
 
 def promised_window(eta: datetime, asked: Windows) -> tuple[datetime, datetime]:

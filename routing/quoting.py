@@ -6,26 +6,29 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from django.conf import settings
 from django.db.models import Count, Max, Q
+from django.utils import timezone
 
 from .current import Current
-from .days import days_ahead, open_routes, place_of, seconds_down, seconds_up
+from .days import days_ahead, midnight, open_routes, seconds_down, seconds_up
+from .departures import Departure, undecided
 from .insertion import Gaps, Offer
 from .models import Depot, Route, Shipment, Stop
-from .problem import Matrix, Place, Travel, Window
-from .problem import Stop as PlanStop
 from .posing import problem_of
-from .promising import LONGEST_DAY, MOST_STOPS, TRAVEL_TIMEOUT, Windows, promised_window
+from .problem import Matrix, Place, Problem, Travel, Window
+from .problem import Stop as PlanStop
+from .promising import MOST_STOPS, TRAVEL_TIMEOUT, Windows, promised_window, touches
 from .reasons import hopeless
 from .road import provider
 from .services import S
+from .timetable import Timetable
 
 #: Seconds after which a day is looked up again though nothing changed: its vehicles' time passes.
 FRESH = 60.0
@@ -79,21 +82,34 @@ def quote(*, depots: Iterable[Depot], load: Load, windows: Windows = ()) -> Quot
 
 
 def _first(depot: Depot, load: Load, windows: Windows) -> Quote | None:
+    if depot.departures:
+        return _at_departure(depot, load, windows)
     for start in days_ahead(depot):
-        due = [window for window in windows if _touches(start, window)]
+        due = [window for window in windows if touches(start, window)]
         if windows and not due:
             continue
         asked = tuple(_seconds(start, window) for window in due)
         if offer := _day(depot, start).offer(load.stop(asked)):
             eta = start + timedelta(seconds=offer.arrival_s)
-            window = promised_window(eta, due)
-            return Quote(depot, start, eta, *window, round(offer.extra_cost, 4))
+            return _quoted(depot, start, eta, due, offer)
     return None
 
 
-def _touches(start: datetime, window: tuple[datetime | None, datetime | None]) -> bool:
-    opens, closes = window
-    return not (closes and closes < start) and not (opens and opens > start + LONGEST_DAY)
+def _at_departure(depot: Depot, load: Load, windows: Windows) -> Quote | None:
+    """Of those of which nobody has decided yet what goes."""
+    departures = _departures(depot)
+    origin = departures.origin
+    asked = tuple(_seconds(origin, window) for window in windows)
+    if found := departures.offer(load.stop(asked), windows):
+        one, offer = found
+        eta = origin + timedelta(seconds=offer.arrival_s)
+        return _quoted(depot, one.start, eta, windows, offer)
+    return None
+
+
+def _quoted(depot: Depot, start: datetime, eta: datetime, asked: Windows, offer: Offer) -> Quote:
+    window = promised_window(eta, asked)
+    return Quote(depot, start, eta, *window, round(offer.extra_cost, 4))
 
 
 def _seconds(start: datetime, window: tuple[datetime | None, datetime | None]) -> Window:
@@ -117,10 +133,7 @@ class _Day:
         problem = problem_of(
             depot, start, [] if self._full else shipments, travel_timeout=TRAVEL_TIMEOUT
         )
-        self._places = [*(d.place for d in problem.depots), *(s.place for s in problem.stops)]
-        guest = PlanStop(key=_GUEST, place=place_of(depot), load_kg=0, load_m3=0)
-        travel = Travel(_wider(problem.travel.metres), _wider(problem.travel.seconds))
-        self._problem = replace(problem, stops=(*problem.stops, guest), travel=travel)
+        self._problem = _with_seat(problem)
         self._gaps = self._without_broken(current)
         self._lock = threading.Lock()
 
@@ -138,14 +151,61 @@ class _Day:
     def offer(self, stop: PlanStop) -> Offer | None:
         if self._full:
             return None
-        roads = provider(settings.TRAVEL_URL, TRAVEL_TIMEOUT)
-        there = roads.table(self._places, [stop.place])
-        back = roads.table([stop.place], self._places)
-        travel = self._problem.travel
+        ways = _ways_of(self._problem, stop)
         with self._lock:
-            for kind, matrix in enumerate((travel.metres, travel.seconds)):
-                matrix[:-1, -1], matrix[-1, :-1] = there[kind][:, 0], back[kind][0]
+            _take_seat(self._problem, ways)
             return None if hopeless(self._problem, stop) else self._gaps.offer(stop)
+
+
+class _Departures:
+    """A depot's departures of which nobody has decided what goes, as they were looked up."""
+
+    def __init__(self, depot: Depot, origin: datetime) -> None:
+        self.origin = origin
+        self._table = Timetable.read(
+            depot, timezone.now(), travel_timeout=TRAVEL_TIMEOUT, adapt=self._seated
+        )
+        self._lock = threading.Lock()
+
+    def _seated(self, problem: Problem) -> Problem:
+        self._problem = _with_seat(problem)
+        return self._problem
+
+    def offer(self, stop: PlanStop, windows: Windows) -> tuple[Departure, Offer] | None:
+        if self._table.size > MOST_STOPS:
+            return None
+        ways = _ways_of(self._problem, stop)
+        with self._lock:
+            _take_seat(self._problem, ways)
+            for one in self._table.departures:
+                due = not windows or any(touches(one.start, window) for window in windows)
+                if due and (offer := self._table.offer(one, stop)):
+                    return one, offer
+        return None
+
+
+_Ways = tuple[tuple[Matrix, Matrix], tuple[Matrix, Matrix]]
+
+
+def _with_seat(problem: Problem) -> Problem:
+    """With one more stop, the last, whose ways are written into its travel by _take_seat."""
+    guest = PlanStop(key=_GUEST, place=problem.depots[0].place, load_kg=0, load_m3=0)
+    travel = Travel(_wider(problem.travel.metres), _wider(problem.travel.seconds))
+    return replace(problem, stops=(*problem.stops, guest), travel=travel)
+
+
+def _ways_of(problem: Problem, stop: PlanStop) -> _Ways:
+    """From all places to this stop, and back."""
+    roads = provider(settings.TRAVEL_URL, TRAVEL_TIMEOUT)
+    places = [*(d.place for d in problem.depots), *(s.place for s in problem.stops[:-1])]
+    return roads.table(places, [stop.place]), roads.table([stop.place], places)
+
+
+def _take_seat(problem: Problem, ways: _Ways) -> None:
+    there, back = ways
+    travel = problem.travel
+    for kind, matrix in enumerate((travel.metres, travel.seconds)):
+        matrix[:-1, -1], matrix[-1, :-1] = there[kind][:, 0], back[kind][0]
 
 
 def _wider(matrix: Matrix) -> Matrix:
@@ -153,28 +213,46 @@ def _wider(matrix: Matrix) -> Matrix:
     return np.pad(matrix, (0, 1))
 
 
+_Looked = TypeVar("_Looked", _Day, _Departures)
+
 _kept_lock = threading.Lock()
-_kept: OrderedDict[tuple[int, datetime], tuple[Any, float, _Day]] = OrderedDict()
+_kept: OrderedDict[tuple[int, datetime | None], tuple[Any, float, Any]] = OrderedDict()
 
 
 def _day(depot: Depot, start: datetime) -> _Day:
-    key, now, print_ = (depot.pk, start), time.monotonic(), _fingerprint(depot, start)
+    print_ = _fingerprint(depot, start, open_routes(depot, start))
+    return _looked_up((depot.pk, start), print_, lambda: _Day(depot, start))
+
+
+def _departures(depot: Depot) -> _Departures:
+    now = timezone.now()
+    routes = Route.objects.filter(depot=depot, state=Route.State.PLANNED, frozen=False)
+    origin, first = midnight(now, depot.zone), next(undecided(depot, now), None)
+    print_ = (first, *_fingerprint(depot, origin, routes))
+    return _looked_up((depot.pk, None), print_, lambda: _Departures(depot, origin))
+
+
+def _looked_up(
+    key: tuple[int, datetime | None], print_: Any, look: Callable[[], _Looked]
+) -> _Looked:
+    now = time.monotonic()
     with _kept_lock:
         known = _kept.get(key)
     if known and known[0] == print_ and now - known[1] < FRESH:
-        return known[2]
-    day = _Day(depot, start)
+        found: _Looked = known[2]
+        return found
+    looked = look()
     with _kept_lock:
-        _kept[key] = (print_, now, day)
+        _kept[key] = (print_, now, looked)
         _kept.move_to_end(key)
         while len(_kept) > KEPT:
             _kept.popitem(last=False)
-    return day
+    return looked
 
 
-def _fingerprint(depot: Depot, start: datetime) -> tuple[Any, ...]:
-    """Another one whenever the day's plan or fleet is another."""
-    routes = Route.objects.filter(pk__in=[route.pk for route in open_routes(depot, start)])
+def _fingerprint(depot: Depot, start: datetime, open_: Iterable[Route]) -> tuple[Any, ...]:
+    """Another one whenever the plan or fleet of what begins then is another."""
+    routes = Route.objects.filter(pk__in=[route.pk for route in open_])
     pending = Count("stops", filter=Q(stops__state=Stop.State.PENDING))
     plan = routes.aggregate(Count("pk", distinct=True), Max("planned_at"), stops=pending)
     promised = Shipment.objects.filter(depot=depot, state=S.OPEN, promised_until__gte=start)

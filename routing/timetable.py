@@ -1,0 +1,222 @@
+"""Promise: who waits for a later departure has a place there, in a tour that its vehicle can make:
+it is back from the one before, and in time for the next.
+
+Each departure has a page: the tours that are held there, and the gaps in them. A place given on
+one page narrows the others, for a vehicle is in one tour at a time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+
+from .days import midnight, seconds_down, stop_of
+from .departures import Departure, undecided
+from .fleet import Fleet, Span
+from .insertion import Gaps, Offer
+from .models import Depot, Shipment, Stop
+from .posing import problem_with
+from .problem import Key, Problem
+from .problem import Stop as PlanStop
+from .reasons import hopeless
+from .services import S
+
+
+@dataclass(frozen=True)
+class Held:
+    """A place at a departure: in the vehicle's tour, by the order of these times."""
+
+    departs: datetime
+    vehicle: int
+    time: datetime
+
+
+@dataclass(frozen=True)
+class Place:
+    departure: Departure
+    offer: Offer
+    eta: datetime
+    held: Held
+
+
+@dataclass
+class _Page:
+    problem: Problem
+    gaps: Gaps
+
+
+class Timetable:
+    """``problem``: all stops in question, with seconds from ``origin``; its vehicles don't count.
+    ``held``: places that some of them have; ``lost`` are those whose place is none any more."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        problem: Problem,
+        origin: datetime,
+        departures: Iterable[Departure],
+        held: Mapping[Key, Held],
+    ) -> None:
+        self.departures = list(departures)
+        self._fleet, self._problem, self._origin = fleet, problem, origin
+        self._held = {key: place for key, place in held.items() if key in problem.node_of}
+        self._pages: dict[Departure, _Page] = {}
+        self._taken = _orders(problem, self._held)
+        for one in self.departures:
+            if one.at in self._taken:
+                self._pages[one] = self._opened(one, self._taken[one.at])
+        here = {
+            stop.key
+            for page in self._pages.values()
+            for route in page.gaps.routes.values()
+            for stop in route.stops
+        }
+        self.lost = set(self._held) - here
+        self._held = {key: place for key, place in self._held.items() if key in here}
+
+    @property
+    def size(self) -> int:
+        """How many stops are in question."""
+        return len(self._problem.stops)
+
+    def place(
+        self, stop: PlanStop, wanted: Callable[[Departure], bool] = lambda _: True
+    ) -> Place | None:
+        """The first departure that could take it, of those wanted, and the place there; it is
+        taken then."""
+        for one in self.departures:
+            if wanted(one) and (offer := self.offer(one, stop)):
+                return self.accept(one, offer)
+        return None
+
+    def offer(self, one: Departure, stop: PlanStop) -> Offer | None:
+        if one not in self._pages:
+            self._pages[one] = self._opened(one, {})
+        page = self._pages[one]
+        return None if hopeless(page.problem, stop) else page.gaps.offer(stop)
+
+    def accept(self, one: Departure, offer: Offer) -> Place:
+        """The offer must be the last one made for this departure."""
+        eta = self._origin + timedelta(seconds=offer.arrival_s)
+        held = Held(one.at, offer.vehicle.key, self._between(offer, eta))
+        self._held[offer.route.stops[offer.position].key] = held
+        self._pages[one].gaps.accept(offer)
+        self._narrow(one, offer)
+        return Place(one, offer, eta, held)
+
+    def stop(self, key: Key) -> PlanStop:
+        return self._problem.stops[self._problem.node_of[key] - len(self._problem.depots)]
+
+    def _between(self, offer: Offer, eta: datetime) -> datetime:
+        """The times of those before and after it, as they were noted."""
+        stops = offer.route.stops
+        before = [self._held[stop.key].time for stop in stops[: offer.position]]
+        after = [self._held[stop.key].time for stop in stops[offer.position + 1 :]]
+        first, last = max(before, default=eta), min(after, default=eta)
+        return eta if first <= eta <= last else first + (last - first) / 2
+
+    def _narrow(self, one: Departure, offer: Offer) -> None:
+        """On the other pages the vehicle is away during this tour."""
+        turn = timedelta(minutes=settings.TURN_AROUND_MINUTES)
+        back = self._origin + timedelta(seconds=offer.route.return_s) + turn
+        leaves_s = seconds_down(self._origin, one.at - turn)
+        for other, page in list(self._pages.items()):
+            vehicle = page.problem.vehicle_of.get(offer.vehicle.key)
+            late = other > one and other.at < back
+            if vehicle and other != one and (late or (other < one and vehicle.end_s > leaves_s)):
+                orders = {key: list(route.stops) for key, route in page.gaps.routes.items()}
+                self._pages[other] = self._opened(other, orders)
+
+    def _opened(self, one: Departure, orders: Mapping[Key, Sequence[PlanStop]]) -> _Page:
+        vehicles = tuple(self._fleet.at(one.at, origin=self._origin, also=self._beside(one)))
+        problem = replace(self._problem, vehicles=vehicles)
+        known = {key: stops for key, stops in orders.items() if key in problem.vehicle_of}
+        return _Page(problem, Gaps(problem, known))
+
+    def _beside(self, one: Departure) -> dict[int, list[Span]]:
+        """The tours of the other departures; of pages not yet opened, that they begin."""
+        tours: dict[int, list[Span]] = defaultdict(list)
+        for other in self.departures:
+            if other == one:
+                continue
+            page = self._pages.get(other)
+            routes = page.gaps.routes if page else {}
+            for key, route in routes.items():
+                ends = self._origin + timedelta(seconds=route.return_s)
+                tours[key].append((other.at, ends))
+            for key in self._taken.get(other.at, {}) if page is None else ():
+                tours[key].append((other.at, other.at))
+        return tours
+
+    @classmethod
+    def read(
+        cls,
+        depot: Depot,
+        now: datetime,
+        shipments: Iterable[Shipment] = (),
+        *,
+        travel_timeout: float | None = None,
+        adapt: Callable[[Problem], Problem] = lambda problem: problem,
+    ) -> Timetable:
+        """Of the departures that nobody has decided yet, as the rows say; for these shipments,
+        too."""
+        departures = list(undecided(depot, now))
+        own = Q(departs_at__in=[one.at for one in departures])
+        fleet, origin = Fleet.read(depot, now, own=own), midnight(now, depot.zone)
+        planned, waiting = planned_at(depot, departures), holders(depot, departures, now)
+        rows = {row.pk: row for row in [*(s.shipment for s in planned), *waiting, *shipments]}
+        stops = [stop_of(row, origin, now) for row in rows.values()]
+        problem = adapt(problem_with(fleet, (), stops, travel_timeout=travel_timeout))
+        held = {row.pk: place for row in waiting if (place := held_by(row))}
+        return cls(fleet, problem, origin, departures, held | _standing(planned))
+
+
+def planned_at(depot: Depot, departures: Iterable[Departure]) -> list[Stop]:
+    """Stops of routes that were planned early and may still be changed."""
+    stops = Stop.objects.filter(
+        route__depot=depot,
+        route__state="planned",
+        route__frozen=False,
+        route__departs_at__in=[one.at for one in departures],
+        state=Stop.State.PENDING,
+    )
+    return list(stops.select_related("shipment", "route"))
+
+
+def holders(depot: Depot, departures: Iterable[Departure], now: datetime) -> list[Shipment]:
+    """Open shipments that hold a place at one of these departures."""
+    rows = depot.shipments.filter(
+        state=S.OPEN, promised_departs_at__in=[one.at for one in departures]
+    )
+    return list(rows.exclude(promised_until__lte=now).order_by("pk"))
+
+
+def held_by(row: Shipment) -> Held | None:
+    if row.promised_departs_at and row.promised_vehicle_id and row.promised_eta:
+        return Held(row.promised_departs_at, row.promised_vehicle_id, row.promised_eta)
+    return None
+
+
+def _standing(stops: Iterable[Stop]) -> dict[Key, Held]:
+    found: dict[Key, Held] = {}
+    for stop in stops:
+        if stop.route.departs_at:
+            found[stop.shipment_id] = Held(stop.route.departs_at, stop.route.vehicle_id, stop.eta)
+    return found
+
+
+def _orders(
+    problem: Problem, held: Mapping[Key, Held]
+) -> dict[datetime, dict[Key, list[PlanStop]]]:
+    """By departure and vehicle."""
+    orders: dict[datetime, dict[Key, list[PlanStop]]] = defaultdict(lambda: defaultdict(list))
+    nodes, first = problem.node_of, len(problem.depots)
+    for key in sorted(held, key=lambda key: (held[key].time, key)):
+        place = held[key]
+        orders[place.departs][place.vehicle].append(problem.stops[nodes[key] - first])
+    return orders

@@ -1,0 +1,173 @@
+"""Promise: what leaves with a departure is what must, and what costs less now than later; who waits
+has a place at a later departure, soon enough, or goes now. The search is that of ``dynamic``.
+
+Nobody waits for ever: of the later departures only those count that leave within the window
+promised or asked for, and within the depot's longest wait; and each one that passes makes it
+worth more to take the shipment along.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+from itertools import takewhile
+
+import numpy as np
+
+from .days import place_of, seconds_up, stop_of, window_of
+from .departures import Departure, departures_from
+from .dynamic import MAY_WAIT, departures_left, leaving_now, neighbourly
+from .fleet import Fleet
+from .models import Depot, Shipment
+from .posing import problem_with
+from .problem import NO_WAY, Key, Plan, PlannedRoute, Problem
+from .timetable import Timetable, held_by
+from .travel import Estimate
+
+#: Parts of the time for the search that decides, and for those after it when somebody who was to
+#: wait has no place later: with them among those that must go, then with all.
+SHARES = (0.6, 0.2, 0.2)
+#: So many of the last customers, besides those who wait, show where the next may live.
+CUSTOMERS = 500
+
+
+@dataclass
+class Wave:
+    """A departure to decide. ``must``: stand in its routes already, as in the plan ``warm``;
+    ``customers``: where (latitude, longitude) others were met before. Once it is decided, ``left``
+    says how many later chances each had."""
+
+    fleet: Fleet
+    departure: Departure
+    rows: Mapping[Key, Shipment]
+    problem: Problem
+    customers: Sequence[tuple[float, float]] = ()
+    must: frozenset[Key] = frozenset()
+    warm: Plan | None = None
+    left: dict[Key, int] = field(default_factory=dict)
+
+    @property
+    def depot(self) -> Depot:
+        return self.fleet.depot
+
+    @cached_property
+    def later(self) -> list[Departure]:
+        """The departures for which one of these may wait."""
+        last = max(map(self._deadline, self.rows.values()), default=self.departure.at)
+        ahead = departures_from(self.depot, self.departure.at + timedelta(seconds=1))
+        return list(takewhile(lambda one: one.at <= last, ahead))
+
+    def decide(self, *, seconds: float) -> Plan:
+        """The routes that leave, and for all others a reason: MAY_WAIT, or why they can't go
+        though there is no room for them later."""
+        self.left = self.chances() | dict.fromkeys(self.must, 0)
+        plan = self._leaving(self.left, seconds * SHARES[0])
+        stranded = self._stranded(plan)
+        if stranded:
+            plan = self._leaving(self.left | dict.fromkeys(stranded, 0), seconds * SHARES[1])
+        if stranded and self._stranded(plan):
+            plan = self._leaving(dict.fromkeys(self.left, 0), seconds * SHARES[2])
+            plan = self._with_those_who_wait(plan)
+        return plan
+
+    def chances(self) -> dict[Key, int]:
+        """How many later departures could serve each with a vehicle that is there then."""
+        found = Counter(dict.fromkeys(self.rows, 0))
+        for one in self.later:
+            stops = [s for s in self.problem.stops if self._may_leave(s.key, one)]
+            vehicles = tuple(self.fleet.at(one.at, origin=self.departure.start))
+            if stops and vehicles:
+                then = replace(self.problem.only(stops), vehicles=vehicles)
+                found.update(departures_left(then, [self._seconds(one)]))
+        return dict(found)
+
+    def _seconds(self, one: Departure) -> int:
+        return seconds_up(self.departure.start, one.at)
+
+    def _may_leave(self, key: Key, one: Departure) -> bool:
+        row = self.rows[key]
+        closes = window_of(row, self.fleet.now)[1]
+        return one.at <= self._deadline(row) and (closes is None or one.at <= closes)
+
+    def _deadline(self, row: Shipment) -> datetime:
+        """The last moment until which it may wait, from when it could have gone."""
+        since = (row.ready_at, row.release_at, window_of(row, self.fleet.now)[0])
+        return max(filter(None, since)) + timedelta(hours=self.depot.longest_wait)
+
+    def _leaving(self, left: Mapping[Key, int], seconds: float) -> Plan:
+        return leaving_now(
+            self.problem,
+            left,
+            self._neighbours(),
+            seconds=seconds,
+            anyway=self._anyway(),
+            warm_start=self.warm,
+        )
+
+    def _neighbours(self) -> dict[Key, float]:
+        """What the ways to and from the nearest customers cost; the map server is not asked for
+        what is an estimate anyway."""
+        metre, second = self._rates()
+        stops = self.problem.stops
+        places = [*(stop.place for stop in stops), place_of(self.depot)]
+        places += [replace(places[-1], latitude=a, longitude=b) for a, b in self.customers]
+        metres, seconds = Estimate().table(places, places)
+        means = neighbourly(metres.astype(np.float64) * metre + seconds * second)
+        return {
+            stop.key: min(float(mean), NO_WAY) for stop, mean in zip(stops, means, strict=False)
+        }
+
+    def _anyway(self) -> dict[Key, float]:
+        """What the time at the door costs."""
+        second = self._rates()[1]
+        return {stop.key: stop.service_s * second for stop in self.problem.stops}
+
+    def _rates(self) -> tuple[float, float]:
+        """What a metre and a second cost, in the mean of the fleet."""
+        rows = self.fleet.rows
+        count = max(1, len(rows))
+        metre = sum(row.cost_per_km for row in rows) / count / 1000
+        return metre, sum(row.cost_per_hour for row in rows) / count / 3600
+
+    def _stranded(self, plan: Plan) -> set[Key]:
+        """Who was to wait, and would find no place once these routes have left."""
+        waiting = {key for key, why in plan.unserved.items() if why == MAY_WAIT}
+        away = _with_tours(self.fleet, self.departure, plan.routes)
+        held = {key: place for key in waiting if (place := held_by(self.rows[key]))}
+        table = Timetable(away, self.problem, self.departure.start, self.later, held)
+        homeless = [key for key in waiting if key not in held or key in table.lost]
+        return {
+            key
+            for key in sorted(homeless, key=lambda key: (self.left[key], str(key)))
+            if not table.place(table.stop(key), partial(self._may_leave, key))
+        }
+
+    def _with_those_who_wait(self, plan: Plan) -> Plan:
+        """When all were to go, those who could not, and have a place later, wait after all."""
+        again = {key: MAY_WAIT for key in plan.unserved if self.left[key]}
+        stranded = self._stranded(replace(plan, unserved=again))
+        waits = {key: why for key, why in again.items() if key not in stranded}
+        return replace(plan, unserved=plan.unserved | waits)
+
+
+def wave_of(fleet: Fleet, departure: Departure, rows: Iterable[Shipment]) -> Wave:
+    """Of all these shipments, whether they could leave then or not."""
+    known = {row.pk: row for row in rows}
+    stops = [stop_of(row, departure.start, fleet.now) for row in known.values()]
+    vehicles = fleet.at(departure.at, origin=departure.start)
+    problem = problem_with(fleet, vehicles, stops)
+    others = fleet.depot.shipments.exclude(pk__in=known).order_by("-ready_at")
+    customers = others.values_list("latitude", "longitude")[:CUSTOMERS]
+    return Wave(fleet, departure, known, problem, list(customers))
+
+
+def _with_tours(fleet: Fleet, departure: Departure, routes: Iterable[PlannedRoute]) -> Fleet:
+    """The fleet once these have left."""
+    busy = {key: list(tours) for key, tours in fleet.busy.items()}
+    for route in routes:
+        back = departure.start + timedelta(seconds=route.return_s)
+        busy.setdefault(route.vehicle.key, []).append((departure.at, back))
+    return replace(fleet, busy=busy)
