@@ -19,11 +19,11 @@ def _staff(view: Callable[..., Any]) -> Callable[..., Any]:
     return admin.site.admin_view(allowed)
 
 
-_DAY = "routing/plan/<slug:code>/<day:day>/"
+_DAY = "plan/<slug:code>/<day:day>/"
 
 urlpatterns = [
-    path("routing/plan/", _staff(plan_page.today), name="plan-today"),
-    path("routing/plan/<slug:code>/", _staff(plan_page.today), name="plan-of-depot"),
+    path("plan/", _staff(plan_page.today), name="plan-today"),
+    path("plan/<slug:code>/", _staff(plan_page.today), name="plan-of-depot"),
     path(_DAY, _staff(plan_page.plan_page), name="plan-of-day"),
     path(f"{_DAY}manifest/", _staff(plan_page.manifest), name="plan-manifest"),
 ]
