@@ -11,10 +11,10 @@ from rest_framework.test import APIClient
 from inventory import holding, returning, ruling, services
 from inventory.models import Allocation, Cut, Reservation, StockLevel, Warehouse
 from notifications.models import Notification
-from orders.models import Order
+from orders.models import Order, OrderShipment
 from orders.services import create_channel
-from routing import driving, planning
-from routing.models import CutAnswer, Depot, Route, Shipment
+from routing import driving, overdue, planning
+from routing.models import CutAnswer, Depot, Route, Shipment, Stop, Vehicle
 from supplychain.events.testing import deliver
 from supplychain.operations import books
 
@@ -265,6 +265,100 @@ def test_what_a_customer_sends_back_is_sold_again(shop):
     assert books.faults() == []
 
 
+# --- when it comes ------------------------------------------------------------------------
+
+
+def told_times(order):
+    """What the customer was mailed about when it comes, oldest first."""
+    kinds = [f"orders.order_{kind}" for kind in ("promised", "planned", "eta_changed", "delayed")]
+    rows = Notification.objects.filter(kind="email", event_type__in=kinds, order_id=order)
+    return [row.event_type.removeprefix("orders.order_") for row in rows.order_by("pk")]
+
+
+def trouble():
+    return list(OrderShipment.objects.values_list("state", "trouble"))
+
+
+def as_if_planned_for(hours):
+    """The one route and its stop are moved to so many hours from now."""
+    now = timezone.now()
+    starts, arrives = now + timedelta(hours=hours), now + timedelta(hours=hours, minutes=20)
+    ends = now + timedelta(hours=hours + 1)
+    Route.objects.filter(state="planned").update(starts_at=starts, planned_at=starts, ends_at=ends)
+    Stop.objects.filter(state="pending").update(eta=arrives)
+
+
+def test_a_promise_that_is_kept_is_mailed_once(shop):
+    order = place(shop, "1", A=3)
+    [shipment] = shop.get(f"{URL}{order}/").json()["shipments"]
+    assert shipment["window_from"] < shipment["eta"] < shipment["window_until"]
+    assert told_times(order) == ["promised"]
+    ship()
+    assert told_times(order) == ["promised"]
+    assert status(order) == "delivered"
+    assert books.faults() == []
+
+
+def test_without_promises_the_plan_is_mailed(shop, settings):
+    settings.PROMISE_SECONDS = 0.0
+    order = place(shop, "1", A=3)
+    ship()
+    assert told_times(order) == ["planned"]
+    assert books.faults() == []
+
+
+def test_a_route_that_never_leaves_delays_the_order_which_then_has_a_new_time(shop):
+    order = place(shop, "1", A=3)
+    plan()
+    as_if_planned_for(-5)
+    overdue.end_what_is_overdue(timezone.now())
+    deliver()
+    assert told_times(order) == ["promised", "delayed"]
+    assert (status(order), trouble()) == ("planned", [("planned", "delayed")])
+    plan()
+    assert told_times(order)[2:] == ["eta_changed"]
+    assert (status(order), trouble()) == ("planned", [("planned", "")])
+    leave()
+    deliver()
+    arrive()
+    assert status(order) == "delivered"
+    assert books.faults() == []
+
+
+def test_a_vehicle_that_leaves_late_says_so(shop):
+    order = place(shop, "1", A=3)
+    plan()
+    as_if_planned_for(-9)
+    leave()  # its window, wherever it was, is not now
+    OrderShipment.objects.update(told_from=None, told_until=None)
+    deliver()
+    assert told_times(order) == ["promised", "eta_changed"]
+    arrive()
+    assert books.faults() == []
+
+
+def test_what_no_vehicle_can_take_is_the_staffs_affair(shop, settings):
+    settings.PROMISE_SECONDS = 0.0
+    Vehicle.objects.update(capacity_kg=1)
+    order = place(shop, "1", A=3)
+    plan()
+    assert (told_times(order), trouble()) == ([], [("reserved", "unplannable")])
+    assert books.faults(finished=False) == []
+    Vehicle.objects.update(capacity_kg=1000)
+    ship()
+    assert (told_times(order), status(order)) == (["planned"], "delivered")
+    assert books.faults() == []
+
+
+def test_a_promise_that_no_plan_can_keep_is_taken_back(shop):
+    order = place(shop, "1", A=3)
+    Vehicle.objects.update(capacity_kg=1)
+    plan()
+    assert told_times(order) == ["promised", "delayed"]
+    assert trouble() == [("reserved", "unplannable")]
+    assert books.faults(finished=False) == []
+
+
 # --- the books find what is off -----------------------------------------------------------
 
 
@@ -278,6 +372,18 @@ def test_the_books_find_an_answer_that_was_lost(shop):
     assert any("routing has not answered" in fault for fault in books.faults())
     Order.objects.update(cancelled_quantity=1)
     assert any("4 units are left of it, by inventory 3" in fault for fault in books.faults())
+
+
+def test_the_books_find_a_time_that_orders_has_not_heard_of(shop):
+    place(shop, "1", A=2)
+    place(shop, "2", A=2)
+    plan()
+    assert not any("come at another time" in fault for fault in books.faults())
+    first, second = OrderShipment.objects.all()
+    OrderShipment.objects.filter(pk=first.pk).update(eta=timezone.now())
+    assert "1 shipments come at another time than orders has heard of" in books.faults()
+    Shipment.objects.filter(pk=second.pk).update(state="open", unplannable_reason="too heavy")
+    assert "1 shipments can't be planned and orders has not heard of it" in books.faults()
 
 
 def test_the_books_find_an_order_that_stands_though_it_expired(shop):

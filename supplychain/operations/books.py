@@ -18,7 +18,7 @@ from inventory.picking import PickDiary
 from inventory.rules import DESTINATION, Rules
 from inventory.selectors import books_off
 from inventory.taking import shelves_of
-from orders.models import Order, Status
+from orders.models import Order, OrderShipment, Status
 from routing.models import CutAnswer, Shipment
 from supplychain.events.consumers import consumers
 from supplychain.events.models import DeadLetter, InboxEntry, OutboxEvent
@@ -39,6 +39,7 @@ def faults(*, finished: bool = True) -> list[str]:
         _handled_once,
         _history,
         _shipments,
+        _arrivals,
         _expiries,
         _cuts,
         _dead_letters,
@@ -125,6 +126,19 @@ def _told_of(state: str) -> QuerySet[Reservation]:
         others = Reservation.objects.filter(shipment_id=OuterRef("shipment_id"))
         rows = rows.filter(~Exists(others.exclude(state=state)))
     return rows
+
+
+def _arrivals() -> Iterator[str]:
+    """Orders knows when shipments come, as routing told it last, and which can't be planned."""
+    known = OrderShipment.objects.filter(pk=OuterRef("pk"))
+    coming = Shipment.objects.filter(state__in=(Shipment.State.PLANNED, Shipment.State.DISPATCHED))
+    off = coming.exclude(told_eta=None).filter(~Exists(known.filter(eta=OuterRef("told_eta"))))
+    if wrong := off.count():
+        yield f"{wrong} shipments come at another time than orders has heard of"
+    stuck = Shipment.objects.filter(state=Shipment.State.OPEN).exclude(unplannable_reason="")
+    told = known.filter(trouble=OrderShipment.Trouble.UNPLANNABLE)
+    if wrong := stuck.filter(~Exists(told)).count():
+        yield f"{wrong} shipments can't be planned and orders has not heard of it"
 
 
 def _expiries() -> Iterator[str]:

@@ -23,7 +23,7 @@ from rich.table import Table
 from audit.models import StoredEvent
 from inventory.models import Backorder
 from orders.models import CatalogueItem, Channel, Order, Status
-from routing.driving import complete_route, dispatch_route
+from routing.driving import RouteNotPlanned, complete_route, dispatch_route
 from routing.models import Depot, PlanRun, Route, Shipment, Stop
 from routing.planning import plan_depot
 from routing.services import set_fleet
@@ -196,8 +196,12 @@ class FullRun:
 
 
 def _drive(route_id: UUID) -> None:
-    """The vehicle leaves and comes back; some stops fail at the first try."""
-    route = dispatch_route(route_id=route_id)
+    """The vehicle leaves and comes back; some stops fail at the first try. A route that was
+    withdrawn since it was looked up is none: what it carried is planned elsewhere."""
+    try:
+        route = dispatch_route(route_id=route_id)
+    except RouteNotPlanned:
+        return
     if route.state != Route.State.DISPATCHED:
         return
     first = route.stops.filter(state=Stop.State.PENDING, shipment__attempts=0)

@@ -19,6 +19,7 @@ from inventory.events import (
 )
 from inventory.models import Allocation, Cut, Reservation
 from notifications.models import Notification
+from orders.events import OrderDelayed, OrderEtaChanged, OrderPromised
 from orders.models import Order
 from routing.models import PlanRun, Route, Stop
 from supplychain.events.models import DeadLetter, InboxEntry
@@ -61,6 +62,7 @@ def _run(figures: dict[str, object], seconds: float, retries: int) -> Table:
         "backorders": _filled(),
         "unconfirmed orders": _unconfirmed(),
         "taken back": _taken_back(),
+        "promises": _promises(figures["events_by_type"]),
         "plans": f"{PlanRun.objects.count()} runs, {Route.objects.count()} routes, "
         f"{Stop.objects.count()} stops",
         "messages": _messages(),
@@ -69,6 +71,17 @@ def _run(figures: dict[str, object], seconds: float, retries: int) -> Table:
     }.items():
         table.add_row(name, value)
     return table
+
+
+def _promises(events: object) -> str:
+    counts: dict[str, int] = events  # type: ignore[assignment]
+    promised, changed, delayed = (
+        counts.get(kind.event_type, 0) for kind in (OrderPromised, OrderEtaChanged, OrderDelayed)
+    )
+    return (
+        f"{promised:,} shipments had a window at once; "
+        f"{changed:,} times changed, {delayed:,} were delayed"
+    )
 
 
 def _messages() -> str:

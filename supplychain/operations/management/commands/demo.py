@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from http.client import CONFLICT
 from pathlib import Path
 from typing import IO, Any
 from wsgiref.simple_server import WSGIRequestHandler
@@ -264,8 +265,9 @@ class _Journey:
             waiting_for = "Failed deliveries planned again"
 
     def _drive(self, route: str, token: str, failing: int, number: int) -> None:
-        stops = self._call("post", f"routes/{route}/dispatch/", token)["stops"]
-        for stop in stops:
+        """A route that was withdrawn since it was looked up is refused, and no harm done."""
+        left = self._call("post", f"routes/{route}/dispatch/", token, refusable=True)
+        for stop in left.get("stops", ()):
             if stop["state"] != "pending":
                 continue
             if (number * 7 + stop["position"]) % 100 < failing:
@@ -318,11 +320,16 @@ class _Journey:
         if not self._system.wait_until(done, STAGE):
             raise CommandError(f"Waited {STAGE:.0f} s in vain for {what}; see {LOG}.")
 
-    def _call(self, method: str, path: str, token: str, **options: Any) -> dict[str, Any]:
+    def _call(
+        self, method: str, path: str, token: str, *, refusable: bool = False, **options: Any
+    ) -> dict[str, Any]:
+        """``refusable``: what can't be done (any more) gives {}."""
         headers = {"Authorization": f"Token {token}"}
         answer = requests.request(
             method, f"{self._api}/{path}", headers=headers, timeout=60, **options
         )
+        if refusable and answer.status_code == CONFLICT:
+            return {}
         if answer.status_code >= 400:
             raise CommandError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         found: dict[str, Any] = answer.json()
