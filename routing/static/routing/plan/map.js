@@ -103,8 +103,8 @@ export class PlanMap {
   }
 
   groundStyle(feature) {
-    if (feature.properties.kind === "border") return { color: this.dark ? "#52525b" : "#a8a29e", weight: 1, fill: false };
-    return { color: this.dark ? "#3f3f46" : "#b8c4c8", weight: 0.8, fillColor: this.dark ? "#27272a" : "#f7f5ef", fillOpacity: 1 };
+    if (feature.properties.kind === "border") return { color: this.dark ? "#475569" : "#a8a29e", weight: 1, fill: false };
+    return { color: this.dark ? "#334155" : "#b8c4c8", weight: 0.8, fillColor: this.dark ? "#182230" : "#f7f5ef", fillOpacity: 1 };
   }
 
   async cities() {
