@@ -28,7 +28,7 @@ function take(other, at) {
 // A page that was kept for want of network is older than what was heard since.
 async function recall() {
   const kept = (await (await store()).all("routes")).find((one) => one.id === route.id);
-  if (kept && kept.served > served) take(kept.route, kept.served);
+  if (kept && kept.served >= served) take(kept.route, kept.served);
 }
 
 async function look() {
@@ -273,6 +273,7 @@ draw();
 await recall();
 take(route, served);
 await sender.start();
+look();
 const draft = await begun(route.id);
 const stop = draft && route.stops.find((one) => one.id === draft.stop && one.state === "pending" && !answerTo(one));
 if (stop) await answer(stop, draft);
