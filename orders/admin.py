@@ -1,13 +1,31 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from supplychain.admin_tools import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, journey_link
 
-from . import changing
+from . import changing, selectors
 from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, StatusChange
+
+
+class Coming(admin.SimpleListFilter):
+    """Whether something stands in the way of their delivery."""
+
+    title, parameter_name = "coming", "coming"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = [(value, str(label)) for value, label in OrderShipment.Trouble.choices]
+        return [("late", "Window has passed"), *found]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> QuerySet[Order]:
+        value = self.value()
+        if value == "late":
+            return selectors.late(queryset)
+        return selectors.in_trouble(queryset, value) if value else queryset
 
 
 class Lines(ReadOnlyInline):
@@ -74,7 +92,7 @@ class OrderAdmin(ReadOnlyAdmin):
             },
         ),
     ]
-    list_filter = ["status", "channel", "placed_at", "country"]
+    list_filter = ["status", Coming, "channel", "placed_at", "country"]
     search_fields = ["external_id", "customer_email", "customer_name", "=correlation_id", "=id"]
     date_hierarchy = "placed_at"
     list_select_related = ["channel"]

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.urls import reverse
-from django.utils import timezone
 
 from supplychain.home import Task, capped, to_do
 
-from .models import Order, Status
+from . import selectors
+from .models import Order, OrderShipment, Status
+
+Trouble = OrderShipment.Trouble
 
 
 @to_do("Orders")
@@ -26,14 +28,19 @@ def orders(user: Any) -> Iterator[Task]:
         failed = status == Status.DELIVERY_FAILED
         url = f"{page}?status__exact={status}"
         yield Task(title, capped(rows), url, icon, hint, alarm=failed)
-    late = Order.objects.filter(
-        status__in=[Status.RESERVED, Status.PLANNED], requested_until__lt=timezone.now()
-    )
     yield Task(
         "Late orders",
-        capped(late),
-        f"{page}?status__exact={Status.PLANNED}",
+        capped(selectors.late(Order.objects.all())),
+        f"{page}?coming=late",
         "schedule",
         "Their delivery window has passed, and they have not left.",
+        alarm=True,
+    )
+    yield Task(
+        "Delayed orders",
+        capped(selectors.in_trouble(Order.objects.all(), Trouble.DELAYED)),
+        f"{page}?coming={Trouble.DELAYED}",
+        "event_busy",
+        "The customer was told that it comes later, and waits for a new time.",
         alarm=True,
     )

@@ -207,6 +207,11 @@ class OrderShipment(models.Model):
     outlook_sequence = models.PositiveBigIntegerField(default=0, editable=False)
     eta_sequence = models.PositiveBigIntegerField(default=0, editable=False)
 
+    class Meta:
+        indexes = [
+            models.Index(fields=["trouble"], name="shipment_in_trouble", condition=~Q(trouble=""))
+        ]
+
     def __str__(self) -> str:
         return f"{self.shipment_id} ({self.state})"
 

@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
-from .models import CatalogueItem, Channel, Order, OrderLine
+from .lifecycle import FINAL
+from .models import CatalogueItem, Channel, Order, OrderLine, OrderShipment, Status
 
 
 def orders_visible_to(channel: Channel | None) -> QuerySet[Order]:
@@ -18,6 +20,18 @@ def orders_visible_to(channel: Channel | None) -> QuerySet[Order]:
 
 def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
     return orders.prefetch_related("lines", "shipments", "history")
+
+
+def late(orders: QuerySet[Order]) -> QuerySet[Order]:
+    """Their window has passed, and they have not left."""
+    waiting = [Status.RESERVED, Status.PLANNED]
+    return orders.filter(status__in=waiting, requested_until__lt=timezone.now())
+
+
+def in_trouble(orders: QuerySet[Order], trouble: str) -> QuerySet[Order]:
+    """Those with a shipment of which it is not known just now when it comes."""
+    shipments = OrderShipment.objects.filter(trouble=trouble).exclude(trouble="")
+    return orders.filter(pk__in=shipments.values("order_id")).exclude(status__in=FINAL)
 
 
 def orderable(skus: Iterable[str]) -> set[str]:

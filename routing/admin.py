@@ -39,8 +39,8 @@ class Visits(ReadOnlyInline):
 @admin.register(Shipment)
 class ShipmentAdmin(ReadOnlyAdmin):
     list_display = [
-        *("shipment_id", "depot", "state", "customer", "address", "promise", "asked_for"),
-        *("attempts", "recalled", "unplannable_reason", "ready_at"),
+        *("customer", "address", "depot", "state", "promise", "asked_for", "attempts"),
+        *("unplannable_reason", "ready_at"),
     ]
     list_filter = ["state", Trouble, "depot", "recalled"]
     search_fields = ["=shipment_id", "=order_id", "customer", "=correlation_id"]
@@ -53,7 +53,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
         ),
         (
             "Load",
-            {"fields": [("weight_kg", "volume_m3", "items"), ("priority", "skills")]},
+            {"fields": [("weight_kg", "volume_m3", "items"), ("priority", "needs")]},
         ),
         (
             "When",
@@ -67,7 +67,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
         ),
         ("Trouble", {"fields": [("attempts", "recalled"), "unplannable_reason"]}),
     ]
-    readonly_fields = ["order", "journey", "route", "promise", "asked_for"]
+    readonly_fields = ["order", "journey", "route", "needs", "promise", "asked_for"]
     inlines = [Visits]
 
     @admin.display(description="order")
@@ -85,6 +85,10 @@ class ShipmentAdmin(ReadOnlyAdmin):
         if stop is None:
             return "–"
         return link_to("route", stop.route_id, f"{stop.route}, stop {stop.position}")
+
+    @admin.display(description="needs of its vehicle")
+    def needs(self, shipment: Shipment) -> str:
+        return ", ".join(shipment.skills) or "nothing special"
 
     @admin.display(description="promised", ordering="promised_from")
     def promise(self, shipment: Shipment) -> str:

@@ -10,6 +10,7 @@ from orders import changing
 from orders.models import Order, OrderShipment
 from supplychain.events.context import new_id
 from supplychain.events.models import InboxEntry
+from supplychain.home import tasks_of
 
 from .conftest import NOON, URL, consume, drive, filled, names, parcel, place, reserved, told
 
@@ -263,3 +264,20 @@ def test_the_admin_shows_when_it_comes_and_what_was_said(admin_client, order):
     text = admin_client.get(f"/admin/orders/order/{order.pk}/change/").content.decode()
     for shown in ("Unplannable", "no vehicle is free", "promised for 2026-05-04 07:00 -03"):
         assert shown in text
+
+
+def test_the_first_page_counts_what_its_links_list(admin_client, admin_user, channel):
+    first, second, third = (place(channel, external_id=f"W-{n}") for n in range(3))
+    consume([reserved(order, {1: 4}) for order in (first, second, third)])
+    go(first, "planned", "delayed")
+    go(second, "planned", "dispatched", "failed")
+    go(third, "unplannable")
+    Order.objects.filter(pk=third.pk).update(requested_until=NOON)
+    tasks = {task.title: task for task in tasks_of(admin_user)["Orders"]}
+    figures = {"Late orders": 1, "Delayed orders": 1, "Failed deliveries": 1}
+    assert {title: tasks[title].count for title in figures} == figures
+    for task in tasks.values():
+        page = admin_client.get(task.url)
+        assert page.context["cl"].result_count == task.count, task
+    page = admin_client.get("/admin/orders/order/?coming=unplannable")
+    assert [row.pk for row in page.context["cl"].result_list] == [third.pk]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from inventory.services import ProductData, receive_stock, register_products, register_warehouse
+from inventory.services import (
+    ProductData,
+    WarehouseRules,
+    receive_stock,
+    register_products,
+    register_warehouse,
+)
 from notifications.services import keep_contact
 
 from . import scenario
@@ -13,7 +19,10 @@ def furnish(world: scenario.Scenario, *, actor: str) -> None:
     keep_contact(name="Warehouse staff", email="warehouse@example.com")
     products = [{k: v for k, v in p.items() if k != "price"} for p in world.products]
     register_products(products=[ProductData(**data) for data in products])
+    rules = WarehouseRules(time_zone=scenario.TIME_ZONE)
     for code, name, latitude, longitude in scenario.WAREHOUSES:
-        warehouse = register_warehouse(code=code, name=name, latitude=latitude, longitude=longitude)
+        warehouse = register_warehouse(
+            code=code, name=name, latitude=latitude, longitude=longitude, rules=rules
+        )
         stock = sorted(world.stock[code].items())
         receive_stock(warehouse=warehouse, lines=stock, reference="opening", actor=actor)

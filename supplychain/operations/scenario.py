@@ -8,17 +8,19 @@ import csv
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 PLACES = Path(__file__).parent / "sample" / "places.csv"
 SEED = 20261124
 ORDERS = 520
 PRODUCTS = 60
 
+TIME_ZONE = "America/Sao_Paulo"
 #: Code, name, latitude, longitude.
 WAREHOUSES = (
     ("GUARULHOS", "Guarulhos", -23.4628, -46.5333),
@@ -133,7 +135,7 @@ def _order(
         "currency": "BRL",
     }
     if chance.random() < 0.2:
-        day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = datetime.now(ZoneInfo(TIME_ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
         opens = day + timedelta(days=1, hours=chance.choice((8, 10, 12, 14)))
         body["requested_from"] = opens.isoformat()
         body["requested_until"] = (opens + timedelta(days=2, hours=4)).isoformat()
