@@ -79,7 +79,7 @@ class DepotAdmin(ModelAdmin):
 
     @admin.display(description="plan")
     def plan(self, depot: Depot) -> str:
-        return link(reverse("admin:routing_plan_depot", args=[depot.code]), "plan")
+        return link(reverse("plan-of-depot", args=[depot.code]), "plan")
 
     @admin.action(description="Plan now", permissions=["change"])
     def plan_now(self, request: HttpRequest, queryset: QuerySet[Depot]) -> None:

@@ -101,7 +101,7 @@ class AlertAdmin(ReadOnlyAdmin):
 
     @admin.display(description="plan")
     def plan(self, alert: Alert) -> str:
-        return link(reverse("admin:routing_plan_depot", args=[alert.depot.code]), "plan")
+        return link(reverse("plan-of-depot", args=[alert.depot.code]), "plan")
 
     @admin.action(description="I have seen them", permissions=["view"])
     def see(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
