@@ -19,8 +19,9 @@ from supplychain.errors import SupplyChainError
 
 from .models import MAX_PHOTOS, ProofPhoto, Stop
 
-#: Bytes of an upload, and pixels in it, that are looked at at all.
-MAX_UPLOAD, MAX_PIXELS = 8_000_000, 80_000_000
+#: Bytes of an upload, and pixels in it, that are looked at at all: what phones take at most, and
+#: what can be decoded in some hundred megabytes.
+MAX_UPLOAD, MAX_PIXELS = 8_000_000, 51_000_000
 #: What is kept: pixels of the longer side, and JPEG's quality.
 LONGEST_SIDE, QUALITY = 1600, 80
 FORMATS = ("JPEG", "PNG", "WEBP")
