@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import time
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -12,7 +14,7 @@ from django.utils import timezone
 from supplychain.events.context import new_id
 from supplychain.events.models import Aggregate
 
-from .clock import must_be_departures
+from .clock import must_be_departures, times_of, written
 
 #: What a vehicle may carry, and how long it may be away.
 MAX_KG, MAX_M3, MAX_HOURS = 100_000, 1000, 31 * 24
@@ -60,6 +62,11 @@ class Depot(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+    def clean(self) -> None:
+        """What is wrong with the departures, their field says."""
+        with suppress(ValidationError):
+            self.departures = written(times_of(self.departures))
 
     @property
     def zone(self) -> ZoneInfo:

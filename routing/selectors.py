@@ -48,8 +48,9 @@ def pending_stop(shipment: Shipment) -> Stop | None:
 
 
 def previous(plan: Plan) -> Plan | None:
+    """The version before, of the same departure if the depot has some."""
     rows = Plan.objects.filter(depot=plan.depot_id, day=plan.day, version__lt=plan.version)
-    return rows.order_by("-version").first()
+    return rows.filter(departs_at=plan.departs_at).order_by("-version").first()
 
 
 def differences(plan: Plan, before: Plan | None) -> list[dict[str, Any]]:
