@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 from ortools.constraint_solver import pywrapcp, routing_enums_pb2
 from ortools.util import optional_boolean_pb2
 
-from ..problem import Key, Problem, Stop, Vehicle
+from ..problem import Problem, Stop, Vehicle
 from . import units
 
-#: Keys of stops in their order, by the key of the vehicle.
-Keys = dict[Key, list[Key]]
+#: By vehicle, the stops in their order; both are numbers of their places in the problem.
+Numbers = list[list[int]]
+Tell = Callable[[Numbers], None]
+
+#: With more stops than these, a step of a search costs so much that only cheap ones are taken.
+MANY = 300
+#: Seconds between two orders told.
+TELL_EVERY = 1.0
 
 _FIRST = routing_enums_pb2.FirstSolutionStrategy
-_ON = optional_boolean_pb2.BOOL_TRUE
+_ON, _OFF = optional_boolean_pb2.BOOL_TRUE, optional_boolean_pb2.BOOL_FALSE
 
 
 def orders_found(
-    problem: Problem, start: Keys, *, seconds: float, seed: int, alone: bool
-) -> Keys | None:
-    """The best orders found from those given within this time; None for none better. ``alone``
-    in its process, a search need not let other threads run now and then."""
-    return _Model(problem, seed).search(start, seconds, alone=alone)
+    problem: Problem,
+    start: Numbers,
+    *,
+    warm: bool,
+    all_served: bool,
+    until: float,
+    seed: int,
+    tell: Tell | None = None,
+) -> Numbers | None:
+    """The best orders found by then, of time.monotonic(); None when there are none.
+
+    A ``warm`` start is searched from. Where it is known that all stops can be served, all must
+    be, but for those with a prize. ``tell`` hears of better ones during the search; without it,
+    the search lets other threads run now and then.
+    """
+    model = _Model(problem, seed, all_served=all_served)
+    return model.search(start, warm=warm, until=until, tell=tell)
 
 
 class _Model:
     """Node numbers are rows of the problem's matrices."""
 
-    def __init__(self, problem: Problem, seed: int) -> None:
-        self._problem = problem
+    def __init__(self, problem: Problem, seed: int, *, all_served: bool) -> None:
+        self._problem, self._all_served = problem, all_served
         self._costs = units.costs(problem)
         ends = [problem.ends_of(vehicle) for vehicle in problem.vehicles]
         starts, finishes = [list(side) for side in zip(*ends, strict=True)]
@@ -84,9 +102,10 @@ class _Model:
             start, end = self._model.Start(number), self._model.End(number)
             self._time.CumulVar(start).SetRange(*shift)
             self._time.CumulVar(end).SetRange(*shift)
-            self._time.SetSpanCostCoefficientForVehicle(self._costs.second[number], number)
-            self._model.AddVariableMinimizedByFinalizer(self._time.CumulVar(end))
-            self._model.AddVariableMaximizedByFinalizer(self._time.CumulVar(start))
+            if rate := self._costs.second[number]:
+                self._time.SetSpanCostCoefficientForVehicle(rate, number)
+                self._model.AddVariableMinimizedByFinalizer(self._time.CumulVar(end))
+                self._model.AddVariableMaximizedByFinalizer(self._time.CumulVar(start))
             if vehicle.breaks:
                 self._time.SetBreakIntervalsOfVehicle(
                     list(self._breaks(number, vehicle)), number, at_work
@@ -123,7 +142,8 @@ class _Model:
 
     def _add_stop(self, stop: Stop, unserved: int) -> None:
         index = self._index(stop)
-        self._model.AddDisjunction([index], unserved)
+        if stop.prize is not None or not self._all_served:
+            self._model.AddDisjunction([index], unserved)
         able = [n for n, v in enumerate(self._problem.vehicles) if stop.skills <= v.skills]
         if len(able) < len(self._problem.vehicles):
             self._model.VehicleVar(index).SetValues([-1, *able])
@@ -139,56 +159,93 @@ class _Model:
             latest = max(latest, closes)
         time_of.SetRange(windows[0][0], latest)
 
-    def search(self, start: Keys, seconds: float, *, alone: bool) -> Keys | None:
-        ends = time.monotonic() + seconds
+    def search(
+        self, start: Numbers, *, warm: bool, until: float, tell: Tell | None
+    ) -> Numbers | None:
         parameters = self._parameters()
         # Already now: what is read from a start counts against it, too.
-        parameters.time_limit.FromMilliseconds(max(10, int(seconds * 1000)))
+        _limit(parameters, until)
         self._model.CloseModelWithParameters(parameters)
-        left = ends - time.monotonic()
-        parameters.time_limit.FromMilliseconds(max(10, int(left * 1000)))
-        if not alone:
-            # The search holds Python's lock; each solution lets others run for a moment.
-            self._model.AddAtSolutionCallback(lambda: time.sleep(0))
-        solution = None
-        if start:
-            first = self._model.ReadAssignmentFromRoutes(self._nodes(start), True)
-            if first is not None:
-                solution = self._model.SolveFromAssignmentWithParameters(first, parameters)
-        else:
-            solution = self._model.SolveWithParameters(parameters)
-            if not solution:
-                parameters.first_solution_strategy = _FIRST.PARALLEL_CHEAPEST_INSERTION
-                solution = self._model.SolveWithParameters(parameters)
-        return self._orders(solution) if solution else None
+        self._model.AddAtSolutionCallback(self._telling(tell) if tell else _let_others_run)
+        for own in (False,) if warm else (True, False):
+            _limit(parameters, until)
+            if solution := self._solution(None if own else start, parameters):
+                return self._orders(solution)
+        return None
+
+    def _solution(self, start: Numbers | None, parameters: Any) -> Any:
+        if start is None:
+            return self._model.SolveWithParameters(parameters)
+        first = self._model.ReadAssignmentFromRoutes(self._nodes(start), True)
+        if first is None:
+            return None
+        return self._model.SolveFromAssignmentWithParameters(first, parameters)
+
+    def _telling(self, tell: Tell) -> Callable[[], None]:
+        """Tells of a solution that is the best so far, unless it has just told of another."""
+        best, last = 1 << 62, 0.0
+
+        def heard() -> None:
+            nonlocal best, last
+            cost, now = self._model.CostVar().Min(), time.monotonic()
+            if cost < best and now - last >= TELL_EVERY:
+                best, last = cost, now
+                tell(self._orders(None))
+
+        return heard
 
     def _parameters(self) -> Any:
+        """Two ways to search, of which neither was the better one on all benchmarks, for the odd
+        and the even seeds: from savings, with costly steps as well; from insertions, with many
+        cheap ones."""
         parameters = pywrapcp.DefaultRoutingSearchParameters()
-        # Savings were nearer to the best known values; insertions find what they miss.
-        savings = self._seed % 2 == 1
+        odd, count = self._seed % 2 == 1, len(self._problem.stops)
         parameters.first_solution_strategy = (
-            _FIRST.SAVINGS if savings else _FIRST.PARALLEL_CHEAPEST_INSERTION
+            _FIRST.SAVINGS if odd else _FIRST.PARALLEL_CHEAPEST_INSERTION
         )
-        operators = parameters.local_search_operators
-        operators.use_cross_exchange = operators.use_relocate_neighbors = _ON
-        if len(self._problem.stops) > 2:
+        if odd and count <= MANY:
+            parameters.local_search_operators.use_relocate_neighbors = _ON
+        else:
+            _only_cheap(parameters.local_search_operators)
+        if count > 2:
             parameters.local_search_metaheuristic = (
                 routing_enums_pb2.LocalSearchMetaheuristic.GUIDED_LOCAL_SEARCH
             )
         return parameters
 
-    def _nodes(self, start: Keys) -> list[list[int]]:
-        node_of = self._problem.node_of
-        rows = [start.get(vehicle.key, ()) for vehicle in self._problem.vehicles]
-        return [[self._manager.NodeToIndex(node_of[key]) for key in keys] for keys in rows]
+    def _nodes(self, start: Numbers) -> list[list[int]]:
+        first = len(self._problem.depots)
+        return [[self._manager.NodeToIndex(first + number) for number in row] for row in start]
 
-    def _orders(self, solution: Any) -> Keys:
-        first, found = len(self._problem.depots), {}
-        for number, vehicle in enumerate(self._problem.vehicles):
-            index, keys = self._model.Start(number), []
-            while not self._model.IsEnd(index := solution.Value(self._model.NextVar(index))):
-                stop = self._problem.stops[self._manager.IndexToNode(index) - first]
-                keys.append(stop.key)
-            if keys:
-                found[vehicle.key] = keys
+    def _orders(self, solution: Any) -> Numbers:
+        """Of the solution at which the search is now, without one."""
+        first, found = len(self._problem.depots), []
+        for vehicle in range(len(self._problem.vehicles)):
+            index, row = self._model.Start(vehicle), []
+            while not self._model.IsEnd(index := self._next(solution, index)):
+                row.append(self._manager.IndexToNode(index) - first)
+            found.append(row)
         return found
+
+    def _next(self, solution: Any, index: int) -> int:
+        variable = self._model.NextVar(index)
+        following: int = solution.Value(variable) if solution else variable.Value()
+        return following
+
+
+def _limit(parameters: Any, until: float) -> None:
+    left = until - time.monotonic()
+    parameters.time_limit.FromMilliseconds(max(10, int(left * 1000)))
+
+
+def _only_cheap(operators: Any) -> None:
+    """Without those that put whole routes or chains elsewhere."""
+    operators.use_relocate_expensive_chain = _OFF
+    operators.use_global_cheapest_insertion_path_lns = _OFF
+    operators.use_local_cheapest_insertion_path_lns = _OFF
+    operators.use_relocate_path_global_cheapest_insertion_insert_unperformed = _OFF
+
+
+def _let_others_run() -> None:
+    """The search holds Python's lock."""
+    time.sleep(0)
