@@ -154,7 +154,9 @@ def test_what_drivers_do_is_seen_without_a_reload(desk, routes):
     desk.again()
     expect(card(page, routes[0])).to_contain_text("1/2 stops")
     expect(card(page, routes[0]).locator(".plan-state").first).to_have_text("dispatched")
-    expect(card(page, routes[0]).get_by_role("button", name="Dispatch")).to_have_count(0)
+    expect(card(page, routes[0]).get_by_role("button", name="Dispatch", exact=True)).to_have_count(
+        0
+    )
 
 
 def test_who_comes_after_their_window_is_marked_late(desk, routes):
@@ -329,12 +331,12 @@ def test_a_route_is_frozen_and_thawed(desk, routes):
 
 def test_a_route_leaves_after_a_confirmation_that_names_it(desk, routes):
     page, (first, _) = desk.open(), routes
-    card(page, first).get_by_role("button", name="Dispatch").click()
+    card(page, first).get_by_role("button", name="Dispatch", exact=True).click()
     confirm = page.locator("#plan-confirm")
     expect(confirm).to_have_text(f"Dispatch {first.vehicle.name}, 2 stops")
     page.get_by_role("button", name="Cancel").click()
     assert Route.objects.get(pk=first.pk).state == Route.State.PLANNED
-    card(page, first).get_by_role("button", name="Dispatch").click()
+    card(page, first).get_by_role("button", name="Dispatch", exact=True).click()
     confirm.click()
     expect(card(page, first).locator(".plan-state").first).to_have_text("dispatched")
     assert Route.objects.get(pk=first.pk).state == Route.State.DISPATCHED
