@@ -34,8 +34,10 @@ class OrderFactAdmin(ReadOnlyAdmin):
         "quantity",
         "first_reserved",
         "placed_at",
+        "promised_until",
         "planned_at",
         "ended_at",
+        "broken_at",
     ]
     list_filter = [ByStatus, "placed_at"]
     ordering = ["-placed_at"]

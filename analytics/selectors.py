@@ -11,7 +11,7 @@ from django.db.models.functions import TruncHour
 
 from .models import EventCount, OrderFact, whole_hour
 
-STEPS = ("allocated", "reserved", "planned", "dispatched", "delivered")
+STEPS = ("allocated", "reserved", "promised", "planned", "dispatched", "delivered")
 _SHARES = (0.5, 0.9, 0.99)
 
 
@@ -28,8 +28,8 @@ def summary(
     *, start: datetime | None = None, end: datetime | None = None, channel: str = ""
 ) -> dict[str, Any]:
     """Orders placed from ``start`` until before ``end``, by status and by hour (the newest 168),
-    fill rate, seconds from placed to each step (p50, p90, p99), and events by type, which are
-    counted by whole hours and not by channel."""
+    fill rate, promises kept, seconds from placed to each step (p50, p90, p99), and events by
+    type, which are counted by whole hours and not by channel."""
     rows = facts(start, end, channel)
     statuses = rows.order_by("status").values_list("status").annotate(Count("pk"))
     hours = rows.annotate(hour=TruncHour("placed_at")).values("hour").annotate(orders=Count("pk"))
@@ -38,6 +38,7 @@ def summary(
         "orders_by_status": dict(statuses),
         "orders_by_hour": list(hours.order_by("-hour")[:168]),
         "fill_rate": _fill_rate(rows),
+        "promises": promises(rows),
         "seconds_from_placed": {step: percentiles(rows, f"{step}_at") for step in STEPS},
         "events_by_type": None if channel else events_by_type(start, end),
     }
@@ -62,6 +63,17 @@ def _fill_rate(rows: QuerySet[OrderFact]) -> float | None:
     if not sums["ordered"]:
         return None
     return round(float((sums["reserved"] or 0) / sums["ordered"]), 4)
+
+
+def promises(rows: QuerySet[OrderFact]) -> dict[str, Any]:
+    """Orders to which a window was promised, and of those that were delivered the share (0…1, None
+    without any) of which each held until then: nobody was told of a delay, or of another time."""
+    promised = rows.filter(promised_at__isnull=False)
+    delivered = promised.filter(delivered_at__isnull=False)
+    kept = delivered.filter(broken_at=None, delivered_at__lte=F("promised_until")).count()
+    count = delivered.count()
+    share = round(kept / count, 4) if count else None
+    return {"orders": promised.count(), "delivered": count, "kept": share}
 
 
 def percentiles(rows: QuerySet[OrderFact], field: str) -> dict[str, float] | None:

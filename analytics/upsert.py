@@ -16,6 +16,7 @@ from django.db.models import Field, Model
 ADD = "{old} + {new}"
 KNOWN = "COALESCE({new}, {old})"
 EARLIEST = "CASE WHEN {new} IS NULL OR {old} <= {new} THEN {old} ELSE {new} END"
+LATEST = "CASE WHEN {new} IS NULL OR {old} >= {new} THEN {old} ELSE {new} END"
 
 
 def newest_by(counter: str) -> str:

@@ -69,6 +69,25 @@ def measure(envelopes):
     return handle(consumer, [message_of(e, consumer) for e in envelopes], NoWire())
 
 
+PART = {"shipment_id": "01a210e1-36b1-735b-9fac-22de842dbfc4"}
+
+
+def promised(number=1, sequence=20, *, after=5.0, until=60.0, channel="web"):
+    """A window that ends ``until`` seconds after the start."""
+    window = {"window_from": START, "window_until": START + timedelta(seconds=until)}
+    said = {name: moment.isoformat() for name, moment in window.items()}
+    return event(told.OrderPromised, number, sequence, after=after, channel=channel, **PART, **said)
+
+
+def retimed(number=1, sequence=21, *, after=35.0, **data):
+    said = {"eta": START.isoformat(), "reason": "the vehicle is late", **data}
+    return event(told.OrderEtaChanged, number, sequence, after=after, **PART, **said)
+
+
+def delayed(number=1, sequence=22, *, after=35.0):
+    return event(told.OrderDelayed, number, sequence, after=after, **PART, reason="no vehicle")
+
+
 def journey(number=1, *, channel="web", step=10.0, first=3):
     """Placed, partly reserved, reserved, planned, dispatched, delivered: ``step`` s apart."""
     steps = [

@@ -13,7 +13,7 @@ from analytics.models import EventCount, OrderFact
 from orders import events as told
 from supplychain.events.models import InboxEntry
 
-from .conftest import START, event, journey, measure, order
+from .conftest import START, delayed, event, journey, measure, order, promised, retimed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,6 +57,29 @@ def test_any_order_of_events_and_any_batches_give_the_same_row():
             for one in arriving:  # merged in the database
                 measure([one])
         assert fact() == expected
+
+
+def test_a_promise_leaves_its_facts_and_is_no_step():
+    steps = [*journey(), promised(until=60), promised(sequence=23, after=6, until=90), delayed()]
+    for arriving in permutations(steps[3:]):
+        forget()
+        measure(steps[:3])
+        for one in arriving:
+            measure([one])
+        row = fact()
+        assert (row["status"], row["status_sequence"]) == ("delivered", 6)
+        dated = ["promised_at", "promised_until", "broken_at"]
+        assert [(row[name] - START).total_seconds() for name in dated] == [5, 90, 35]
+    forget()
+    measure(steps)
+    assert fact() == row
+
+
+def test_another_time_within_the_window_breaks_no_promise():
+    measure([promised(), retimed(within_window=True)])
+    assert fact()["broken_at"] is None
+    measure([retimed(sequence=22, after=40)])
+    assert fact()["broken_at"] == START + timedelta(seconds=40)
 
 
 def test_a_later_repetition_of_a_step_does_not_move_its_first_date():

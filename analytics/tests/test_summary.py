@@ -10,7 +10,7 @@ from analytics import selectors
 from analytics.models import OrderFact
 from orders import events as told
 
-from .conftest import START, event, journey, measure
+from .conftest import START, delayed, event, journey, measure, promised, retimed
 
 pytestmark = [
     pytest.mark.django_db,
@@ -54,6 +54,22 @@ def test_staff_sees_all(measured):
     assert body["fill_rate"] == 0.6  # (5 + 1) of the 10 units whose allocation is known
     assert body["seconds_from_placed"]["delivered"] == {"p50": 75.0, "p90": 95.0, "p99": 99.5}
     assert body["events_by_type"]["orders.order_placed"] == 3
+
+
+def test_promises_that_were_kept_are_those_that_held_until_the_delivery(measured):
+    """Of six delivered: one in time, one late, one delayed, one at another time, one at another
+    within its window, one without a promise; and one that is promised and not yet delivered."""
+    for number in range(4, 9):
+        measure(journey(number))  # delivered 50 s after the start
+    measure([promised(n) for n in range(4, 8)])
+    measure([promised(8, until=49), promised(9)])
+    measure([delayed(5), retimed(6), retimed(7, within_window=True)])
+    body = client(staff=True).get(ADDRESS, {"channel": "web"}).json()
+    assert body["promises"] == {"orders": 5, "delivered": 5, "kept": 0.4}
+    assert body["seconds_from_placed"]["promised"]["p50"] == 5.0
+    measure([event(told.OrderPlaced, 9, 1)])
+    body = client(staff=True).get(ADDRESS).json()
+    assert (body["promises"]["orders"], body["promises"]["delivered"]) == (6, 5)
 
 
 def test_a_channel_sees_its_own(measured):
