@@ -250,8 +250,8 @@ function draw() {
   const cards = refused.map(refusedCard);
   if (said) cards.push(el("p", { class: "note stop", role: "alert" }, said));
   if (route.state === "planned") cards.push(startCard(open));
-  else if (now) cards.push(nextCard(now, open[0]));
-  else cards.push(endCard(stops));
+  else if (!now) cards.push(endCard(stops));
+  else if (!refused.some((one) => one.stop === now.id)) cards.push(nextCard(now, open[0]));
   const still = route.state === "planned" ? open : open.filter((stop) => stop !== now);
   main.replaceChildren(...cards, ...section("Still to come", still), ...section("Done", done.reverse()));
 }
