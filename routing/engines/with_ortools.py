@@ -135,7 +135,7 @@ def _last_told(problem: Problem, lines: bytes) -> Numbers | None:
     for line in reversed(lines.splitlines()):
         try:
             told = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if _are_orders(problem, told):
             found: Numbers = told

@@ -409,11 +409,74 @@ def test_a_search_that_fails_leaves_the_plan_made_at_once(monkeypatch, caplog):
     assert "too large" in caplog.text
 
 
-def test_a_child_that_dies_leaves_the_plan_made_at_once(monkeypatch, caplog):
-    monkeypatch.setattr(with_ortools, "_ROOT", with_ortools._ROOT / "docs")
-    plan = solved(problem(stop(1), stop(2)), 1.5, engine="ortools")
+def _child_that(does, folder):
+    """A place where the child is another program."""
+    package = folder / "routing" / "engines"
+    package.mkdir(parents=True)
+    (package / "ortools_child.py").write_text(f"import os, sys, time\n{does}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("does", "word"),
+    [
+        ("sys.exit('out of memory')", "failed (1): out of memory"),
+        ("os.kill(os.getpid(), 9)", "failed (-9)"),
+        ("time.sleep(100)", "did not end in time and was killed"),
+        ("print('[' * 100_000)", "nothing that makes sense"),
+        ("os.write(1, bytes(range(256)))", "nothing that makes sense"),
+        ("print('[[0, 1, 2, 2]]')", "nothing that makes sense"),
+        ("print('[[0, 7]]')", "nothing that makes sense"),
+        ("print('[[0.0, true]]')", "nothing that makes sense"),
+        ("print('[[0], [1]]')", "nothing that makes sense"),
+        ("print('{}')", "nothing that makes sense"),
+        ("print('null')", "nothing that makes sense"),
+    ],
+)
+def test_a_child_that_is_ill_leaves_the_plan_made_at_once(
+    monkeypatch, caplog, tmp_path, does, word
+):
+    """However much it is given to read: nobody waits for who does not listen."""
+    monkeypatch.setattr(with_ortools, "_ROOT", _child_that(does, tmp_path))
+    monkeypatch.setattr(with_ortools, "GRACE", 0.0)
+    monkeypatch.setattr(with_ortools, "WORTH_A_CHILD", 0.0)
+    plan = solved(town(), 1.0, engine="ortools")
     assert plan.unserved == {}
-    assert "A child of the planner failed" in caplog.text
+    assert word in caplog.text
+
+
+@pytest.mark.parametrize("end", ["time.sleep(100)", "os.kill(os.getpid(), 9)"])
+def test_what_a_child_told_before_its_end_counts(monkeypatch, tmp_path, end):
+    does = f"print('[[0, 1]]\\n[[1, 0]]\\n[[0,', flush=True)\n{end}"
+    monkeypatch.setattr(with_ortools, "_ROOT", _child_that(does, tmp_path))
+    given = problem(stop(1), stop(2))
+    first = solved(given, 0)
+    until = time.monotonic() + 1.5
+    found = with_ortools.search(given, first, warm=False, until=until, seeds=[1])
+    assert found == [{1: [given.stops[1], given.stops[0]]}]
+
+
+def test_a_child_is_told_all_that_matters():
+    """Through a program of its own, and back."""
+    given = town(40)
+    first = solved(given, 0)
+    until = time.monotonic() + 2.5
+    found = with_ortools.search(given, first, warm=True, until=until, seeds=[1, 2])
+    assert len(found) == 2
+    for orders in found:
+        assert {s.key for stops in orders.values() for s in stops} == {s.key for s in given.stops}
+        for key, stops in orders.items():
+            assert planned_route(given, given.vehicle_of[key], stops)
+
+
+def test_idle_vehicles_that_are_all_the_same_are_left_out_of_the_search():
+    given = town(40, vehicles=60)
+    dear = replace(given, vehicles=(*given.vehicles, van(99, cost_per_km=3.0)))
+    first = solved(dear, 0)
+    used = {route.vehicle.key for route in first.routes}
+    kept = with_ortools._without_surplus(dear, first).vehicles
+    assert used | {99} <= {v.key for v in kept}
+    assert len(kept) == len(used) + with_ortools.SPARE + int(0.3 * len(used)) + 1
 
 
 def test_other_threads_run_while_it_searches(engine):
