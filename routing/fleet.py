@@ -111,14 +111,16 @@ def _longest(spans: Iterator[Span], booked: datetime | None, least: timedelta) -
 
 
 def _busy(depot: Depot, now: datetime, own: set[UUID]) -> Busy:
-    """Tours that are not over, but for one's own. One that should have been back and is not may
-    come at any time: nothing is planned for it today."""
+    """Tours that are not over, but for one's own. Who should be back by now may come at any moment;
+    who should have been for long, may come at any time: nothing is planned for them today."""
     on_its_way, turn = Route.State.DISPATCHED, timedelta(minutes=settings.TURN_AROUND_MINUTES)
     rows = Route.objects.filter(vehicle__depot=depot, state__in=(Route.State.PLANNED, on_its_way))
+    grace = timedelta(minutes=settings.DISPATCH_GRACE_MINUTES)
     busy: dict[int, list[Span]] = defaultdict(list)
     for route in rows.filter(Q(ends_at__gt=now - turn) | Q(state=on_its_way)).exclude(pk__in=own):
-        overdue = route.state == on_its_way and route.ends_at <= now
-        until = tomorrow(now, depot.zone) if overdue else route.ends_at
+        until = max(route.ends_at, now) if route.state == on_its_way else route.ends_at
+        if until - route.ends_at > grace:
+            until = tomorrow(now, depot.zone)
         busy[route.vehicle_id].append((route.starts_at, until))
     return busy
 

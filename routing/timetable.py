@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from django.conf import settings
 from django.db.models import Q
 
-from .days import midnight, seconds_down, stop_of
+from .days import midnight, seconds_down, seconds_up, stop_of
 from .departures import Departure, undecided
 from .fleet import Fleet, Span
 from .insertion import Gaps, Offer
@@ -65,6 +66,7 @@ class Timetable:
         self.departures = list(departures)
         self._fleet, self._problem, self._origin = fleet, problem, origin
         self._held = {key: place for key, place in held.items() if key in problem.node_of}
+        self._after = dict(pairwise(self.departures))
         self._pages: dict[Departure, _Page] = {}
         self._taken = _orders(problem, self._held)
         for one in self.departures:
@@ -95,6 +97,9 @@ class Timetable:
         return None
 
     def offer(self, one: Departure, stop: PlanStop) -> Offer | None:
+        """The cheapest place for it, unless the next departure were as good as this one."""
+        if too_early(self._problem, self._origin, stop, one, self._after.get(one)):
+            return None
         if one not in self._pages:
             self._pages[one] = self._opened(one, {})
         page = self._pages[one]
@@ -174,6 +179,21 @@ class Timetable:
         problem = adapt(problem_with(fleet, (), stops, travel_timeout=travel_timeout))
         held = {row.pk: place for row in waiting if (place := held_by(row))}
         return cls(fleet, problem, origin, departures, held | _standing(planned))
+
+
+def too_early(
+    problem: Problem, origin: datetime, stop: PlanStop, one: Departure, after: Departure | None
+) -> bool:
+    """Whether it is better left to the departure after this one, which comes nearer to the time
+    when the vehicle would have to start so as not to wait at the door."""
+    if after is None or not stop.windows:
+        return False
+    drive = int(problem.travel.seconds[0, problem.node_of[stop.key]])
+    this, next_ = seconds_up(origin, one.at), seconds_up(origin, after.at)
+    return all(
+        opens - drive >= (next_ if next_ + drive > closes else (this + next_) / 2)
+        for opens, closes in stop.windows
+    )
 
 
 def planned_at(depot: Depot, departures: Iterable[Departure]) -> list[Stop]:

@@ -23,8 +23,9 @@ from .dynamic import MAY_WAIT, departures_left, leaving_now, neighbourly
 from .fleet import Fleet
 from .models import Depot, Shipment
 from .posing import problem_with
-from .problem import NO_WAY, Key, Plan, PlannedRoute, Problem
-from .timetable import Timetable, held_by
+from .problem import NO_WAY, Key, Plan, PlannedRoute, Problem, Stop
+from .reasons import NO_ROOM
+from .timetable import Timetable, held_by, too_early
 from .travel import Estimate
 
 #: Parts of the time for the search that decides, and for those after it when somebody who was to
@@ -63,15 +64,23 @@ class Wave:
     def decide(self, *, seconds: float) -> Plan:
         """The routes that leave, and for all others a reason: MAY_WAIT, or why they can't go
         though there is no room for them later."""
-        self.left = self.chances() | dict.fromkeys(self.must, 0)
-        plan = self._leaving(self.left, seconds * SHARES[0])
-        stranded = self._stranded(plan)
-        if stranded:
-            plan = self._leaving(self.left | dict.fromkeys(stranded, 0), seconds * SHARES[1])
-        if stranded and self._stranded(plan):
-            plan = self._leaving(dict.fromkeys(self.left, 0), seconds * SHARES[2])
-            plan = self._with_those_who_wait(plan)
+        self.left = self.chances()
+        must = set(self.must)
+        for number, share in enumerate(SHARES):
+            left = self.left | dict.fromkeys(must, 0)
+            plan, stranded = self._settled(self._leaving(left, seconds * share))
+            if stranded <= must:
+                break
+            must |= stranded if number == 0 else set(self.left)
         return plan
+
+    def _settled(self, plan: Plan) -> tuple[Plan, set[Key]]:
+        """Whoever has a place later waits; the others are those who are stranded."""
+        waiting = {key for key in plan.unserved if self.left[key]}
+        stranded = self._stranded(waiting, plan)
+        waits = dict.fromkeys(waiting - stranded, MAY_WAIT)
+        reasons = {key: NO_ROOM if why == MAY_WAIT else why for key, why in plan.unserved.items()}
+        return replace(plan, unserved=reasons | waits), stranded
 
     def chances(self) -> dict[Key, int]:
         """How many later departures could serve each with a vehicle that is there then."""
@@ -98,14 +107,23 @@ class Wave:
         return max(filter(None, since)) + timedelta(hours=self.depot.longest_wait)
 
     def _leaving(self, left: Mapping[Key, int], seconds: float) -> Plan:
-        return leaving_now(
-            self.problem,
-            left,
+        early = {stop.key for stop in self.problem.stops if self._too_early(stop)}
+        able = self.problem.only([stop for stop in self.problem.stops if stop.key not in early])
+        found = leaving_now(
+            able,
+            {stop.key: left[stop.key] for stop in able.stops},
             self._neighbours(),
             seconds=seconds,
             anyway=self._anyway(),
             warm_start=self.warm,
         )
+        return replace(found, unserved=found.unserved | dict.fromkeys(early, MAY_WAIT))
+
+    def _too_early(self, stop: Stop) -> bool:
+        """Those who stand in its routes had their reasons."""
+        one = self.departure
+        early = too_early(self.problem, one.start, stop, one, next(iter(self.later), None))
+        return early and stop.key not in self.must
 
     def _neighbours(self) -> dict[Key, float]:
         """What the ways to and from the nearest customers cost; the map server is not asked for
@@ -132,9 +150,8 @@ class Wave:
         metre = sum(row.cost_per_km for row in rows) / count / 1000
         return metre, sum(row.cost_per_hour for row in rows) / count / 3600
 
-    def _stranded(self, plan: Plan) -> set[Key]:
-        """Who was to wait, and would find no place once these routes have left."""
-        waiting = {key for key, why in plan.unserved.items() if why == MAY_WAIT}
+    def _stranded(self, waiting: set[Key], plan: Plan) -> set[Key]:
+        """Who of them would find no place once these routes have left."""
         away = _with_tours(self.fleet, self.departure, plan.routes)
         held = {key: place for key in waiting if (place := held_by(self.rows[key]))}
         table = Timetable(away, self.problem, self.departure.start, self.later, held)
@@ -144,13 +161,6 @@ class Wave:
             for key in sorted(homeless, key=lambda key: (self.left[key], str(key)))
             if not table.place(table.stop(key), partial(self._may_leave, key))
         }
-
-    def _with_those_who_wait(self, plan: Plan) -> Plan:
-        """When all were to go, those who could not, and have a place later, wait after all."""
-        again = {key: MAY_WAIT for key in plan.unserved if self.left[key]}
-        stranded = self._stranded(replace(plan, unserved=again))
-        waits = {key: why for key, why in again.items() if key not in stranded}
-        return replace(plan, unserved=plan.unserved | waits)
 
 
 def wave_of(fleet: Fleet, departure: Departure, rows: Iterable[Shipment]) -> Wave:
