@@ -12,6 +12,8 @@ from .selectors import differences
 
 CAME, FELL_OUT, OTHER_ROUTE = "came", "fell out", "another vehicle"
 OTHER_PLACE, OTHER_TIME = "another place", "another time"
+#: What two versions must have in common to be compared.
+SAME = ("depot_id", "day", "departs_at")
 KINDS = (FELL_OUT, CAME, OTHER_ROUTE, OTHER_PLACE, OTHER_TIME)
 
 

@@ -25,6 +25,7 @@ from .validate import violations
 from .wording import in_words
 
 MOVED = "moved by hand"
+Orders = dict[Key, list[PlanStop]]
 
 
 class MoveRefused(SupplyChainError):
@@ -47,34 +48,45 @@ class Move:
 
 @transaction.atomic
 def move_stop(
-    *, stop_id: UUID, route_id: UUID, position: int | None = None, dry_run: bool = False
+    *,
+    stop_id: UUID,
+    route_id: UUID | None = None,
+    vehicle_id: int | None = None,
+    position: int | None = None,
+    dry_run: bool = False,
 ) -> Move:
-    """Move a stop to a place in another route, or its own: counted from 1, or where it costs
-    least. Both routes must be planned, not frozen, and of one depot, day and departure.
+    """Move a stop to a place in another route, its own, or a new one of a vehicle that is free:
+    counted from 1, or where it costs least. Routes must be planned, not frozen, and of one
+    depot, day and departure.
 
     Raises MoveRefused when it can't be moved; a dry run says why instead where it can.
     """
-    stop = Stop.objects.select_related("route__depot").get(pk=stop_id)
+    stop = Stop.objects.select_related("route__depot", "route__run").get(pk=stop_id)
     depot = stop.route.depot
     current = Current.lock(depot, start_of(depot, stop.route.day), departs=stop.route.departs_at)
-    routes = {route.pk: route for route in current.routes}
-    if stop.shipment_id not in current.stops or route_id not in routes:
+    routes = {route.pk: route.vehicle_id for route in current.routes}
+    if stop.shipment_id not in current.stops or (route_id and route_id not in routes):
         raise MoveRefused(_why_not(stop_id, route_id))
     problem = problem_of(depot, current.start, current.shipments, departs=current.departs)
     if stop.shipment_id not in problem.node_of:
         raise MoveRefused("The day is over for this stop.")
+    vehicle = routes[route_id] if route_id else vehicle_id
+    if vehicle not in problem.vehicle_of:
+        raise MoveRefused("That vehicle is not free then.")
     orders = current.orders(problem)
-    new, place = _moved(problem, orders, stop.shipment_id, routes[route_id].vehicle_id, position)
-    plan = Plan(tuple(_driven(problem, key, stops) for key, stops in new.items() if stops))
+    new, place = _moved(problem, orders, stop.shipment_id, vehicle, position)
+    before, plan = _plan(problem, orders), _plan(problem, new)
     faults = _said(current, violations(problem, plan))
-    before = Plan(tuple(_driven(problem, key, stops) for key, stops in orders.items() if stops))
     if faults and not dry_run:
         raise MoveRefused(f"It can't be moved there: {'; '.join(faults[:3])}.")
     if not dry_run:
-        run = routes[route_id].run
-        store(run=run, before=current, problem=problem, plan=plan, why=MOVED)
+        store(run=stop.route.run, before=current, problem=problem, plan=plan, why=MOVED)
     cost, km = plan.cost - before.cost, (_metres(plan) - _metres(before)) / 1000
     return Move(round(cost, 4), round(km, 3), faults, not dry_run, place)
+
+
+def _plan(problem: Problem, orders: Orders) -> Plan:
+    return Plan(tuple(_driven(problem, key, stops) for key, stops in orders.items() if stops))
 
 
 def _metres(plan: Plan) -> int:
@@ -83,25 +95,22 @@ def _metres(plan: Plan) -> int:
 
 def _said(current: Current, faults: Sequence[str]) -> list[str]:
     """By vehicles' and customers' names."""
-    vehicles = {route.vehicle_id: route.vehicle.name for route in current.routes}
+    vehicles = dict(current.depot.vehicles.values_list("pk", "name")) if faults else {}
     customers = {row.pk: row.customer for row in current.shipments}
     names: dict[str, Any] = {"vehicles": vehicles, "customers": customers}
     names |= {"start": current.start, "zone": current.depot.zone}
     return [in_words(fault, **names) for fault in faults]
 
 
-def _why_not(stop_id: UUID, route_id: UUID) -> str:
+def _why_not(stop_id: UUID, route_id: UUID | None) -> str:
     stop = Stop.objects.select_related("route").get(pk=stop_id)
     if stop.state != Stop.State.PENDING:
         return f"The stop is {stop.state}; only a pending one can be moved."
-    for route in (stop.route, Route.objects.get(pk=route_id)):
+    for route in (stop.route, *Route.objects.filter(pk__in=[route_id] if route_id else ())):
         if route.state != Route.State.PLANNED or route.frozen:
             said = "frozen" if route.frozen else route.state
             return f"The route of {route.vehicle} is {said}; only an open plan can be changed."
     return "Both routes must be of one depot, day and departure."
-
-
-Orders = dict[Key, list[PlanStop]]
 
 
 def _moved(

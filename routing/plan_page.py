@@ -7,7 +7,6 @@ What is drawn comes from the API (``plan_views``) and is drawn by ``static/routi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -155,9 +154,5 @@ def _sheet(route: Route) -> dict[str, Any]:
         "end": end_of(route),
         "rows": rows,
         "items": sum(stop.shipment.items for stop in stops),
-        "skills": _skills(row["stop"].shipment.skills for row in rows),
+        "skills": sorted({skill for stop in stops for skill in stop.shipment.skills}),
     }
-
-
-def _skills(of_stops: Any) -> Sequence[str]:
-    return sorted({skill for skills in of_stops for skill in skills})

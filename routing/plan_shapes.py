@@ -62,7 +62,10 @@ class DayRouteOut(RouteDetailOut):
     stops = DayStopOut(many=True)
 
     class Meta(RouteDetailOut.Meta):
-        fields = [*RouteOut.Meta.fields, "vehicle_id", "end", "back_s", "stops"]
+        fields = [
+            *dict.fromkeys([*RouteOut.Meta.fields, "departs_at", "vehicle_id", "end", "back_s"]),
+            "stops",
+        ]
 
     @extend_schema_field(PlaceOut)
     def get_end(self, route: Route) -> Any:

@@ -48,6 +48,6 @@ class Comparison(APIView):
         was moved or comes at another time, and what it costs more."""
         rows = Plan.objects.select_related("depot")
         now, then = get_object_or_404(rows, pk=pk), get_object_or_404(rows, pk=before)
-        if (now.depot_id, now.day) != (then.depot_id, then.day):
-            raise ValidationError({"before": "Both must be plans of one depot and day."})
+        if any(getattr(now, name) != getattr(then, name) for name in comparing.SAME):
+            raise ValidationError({"before": "Both must be of one depot, day and departure."})
         return Response(shapes.ComparisonOut(comparing.compared(now, then)).data)

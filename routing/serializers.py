@@ -183,11 +183,18 @@ class DriverIn(StrictSerializer):
 
 
 class MoveIn(StrictSerializer):
-    """``position`` counts from 1; without one, where it costs least."""
+    """To a route, or a vehicle that has none and is free. ``position`` counts from 1; without one,
+    where it costs least."""
 
-    route = serializers.UUIDField()
+    route = serializers.UUIDField(required=False)
+    vehicle = StrictInteger(min_value=1, required=False)
     position = StrictInteger(min_value=1, max_value=100_000, required=False)
     dry_run = serializers.BooleanField(default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("route" in attrs) == ("vehicle" in attrs):
+            raise serializers.ValidationError({"route": "Name a route or a vehicle."})
+        return attrs
 
 
 class MoveOut(serializers.Serializer[Any]):
@@ -212,7 +219,8 @@ class PlanOut(serializers.ModelSerializer[Plan]):
     class Meta:
         model = Plan
         fields = [
-            *("id", "depot", "day", "version", "why", "made_at", "cost", "distance_km", "stops")
+            *("id", "depot", "day", "departs_at", "version", "why", "made_at"),
+            *("cost", "distance_km", "stops"),
         ]
 
 

@@ -168,14 +168,18 @@ class StopMove(APIView):
 
     @extend_schema(responses=shapes.MoveOut)
     def post(self, request: Request, pk: UUID) -> Response:
-        """Move a stop to a place in another route of its plan, or in its own. 409 says which
-        rules that would break; a dry run answers that, and what it costs, and moves nothing."""
+        """Move a stop to a place in another route of its plan, in its own, or in a new one of a
+        vehicle that is free. 409 says which rules that would break; a dry run answers that, and
+        what it costs, and moves nothing."""
         stop = get_object_or_404(Stop, pk=pk)
         body = shapes.MoveIn(data=request.data)
         body.is_valid(raise_exception=True)
-        asked = body.validated_data
-        route = get_object_or_404(Route, pk=asked.pop("route"))
-        move = moving.move_stop(stop_id=stop.pk, route_id=route.pk, **asked)
+        asked = dict(body.validated_data)
+        if key := asked.pop("route", None):
+            asked["route_id"] = get_object_or_404(Route, pk=key).pk
+        else:
+            asked["vehicle_id"] = asked.pop("vehicle")
+        move = moving.move_stop(stop_id=stop.pk, **asked)
         return Response(shapes.MoveOut(move).data)
 
 

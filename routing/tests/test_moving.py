@@ -77,6 +77,30 @@ def test_the_last_stop_moved_away_withdraws_its_route(routes):
     books_balance()
 
 
+def test_a_stop_is_given_to_a_vehicle_without_a_route(routes):
+    first, _ = routes
+    idle = Vehicle.objects.create(depot=first.depot, name="spare", capacity_kg=100)
+    Vehicle.objects.filter(pk=idle.pk).update(shift_start=first.vehicle.shift_start)
+    stop = ids(first)[0]
+    look = move_stop(stop_id=stop, vehicle_id=idle.pk, dry_run=True)
+    assert look.faults == [] and look.cost_difference > 0 and not idle.routes.exists()
+    move_stop(stop_id=stop, vehicle_id=idle.pk)
+    assert ids(idle.routes.get()) == [stop] and len(ids(first)) == 1
+    move_stop(stop_id=stop, route_id=first.pk)  # and back: its route is withdrawn again
+    assert idle.routes.get().state == Route.State.WITHDRAWN
+    books_balance()
+
+
+def test_a_vehicle_that_is_retired_or_a_strangers_takes_no_stop(routes):
+    first, _ = routes
+    retired = Vehicle.objects.create(depot=first.depot, name="retired", active=False)
+    stranger = Vehicle.objects.create(depot=make_depot("quarry"), name="far away")
+    for vehicle in (retired, stranger):
+        with pytest.raises(MoveRefused, match="not free"):
+            move_stop(stop_id=ids(first)[0], vehicle_id=vehicle.pk, dry_run=True)
+    books_balance()
+
+
 def test_the_order_within_a_route_can_be_changed(routes):
     first, _ = routes
     one, two = ids(first)

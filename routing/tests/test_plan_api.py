@@ -92,7 +92,8 @@ def test_a_stop_is_moved_after_a_look_at_the_cost(staff):
     Vehicle.objects.update(capacity_kg=5)
     status, refused = call(staff, "post", path, {"route": str(second.pk), "position": 2})
     assert status == 409 and "10 kg over its 5" in refused["errors"][0]["reason"]
-    for body in ({}, {"route": "x"}, {"route": str(second.pk), "position": 0}, {"rout": 1}):
+    both = {"route": str(second.pk), "vehicle": second.vehicle_id}
+    for body in ({}, both, {"route": "x"}, {"route": str(second.pk), "position": 0}, {"rout": 1}):
         assert call(staff, "post", path, body)[0] == 400
     assert call(staff, "post", path, {"route": str(uuid.uuid4())})[0] == 404
 

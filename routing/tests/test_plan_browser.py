@@ -219,7 +219,7 @@ def test_a_stop_is_dragged_to_another_route_after_a_look_at_the_cost(desk, route
     page.locator(f'[data-stop="{stop}"].plan-stop').drag_to(
         page.locator(f'[data-stop="{there}"].plan-stop'), target_position={"x": 60, "y": 4}
     )
-    expect(verdict(page)).to_contain_text("cost")
+    expect(verdict(page)).to_contain_text("Cost")
     expect(verdict(page)).to_contain_text("km")
     assert stops(first)[0] == stop  # nothing yet
     page.locator("#plan-confirm").click()
@@ -241,7 +241,7 @@ def test_while_it_hovers_the_hint_tells_the_cost(desk, routes):
     box = card(page, second).bounding_box()
     page.mouse.move(box["x"] + 40, box["y"] + 30, steps=5)
     page.mouse.move(box["x"] + 60, box["y"] + 40, steps=5)
-    expect(page.locator("#plan-hint")).to_contain_text("cost")
+    expect(page.locator("#plan-hint")).to_contain_text("Cost")
     page.mouse.move(5, 5, steps=5)
     page.mouse.up()
     expect(page.locator("#plan-hint")).to_be_hidden()
@@ -254,12 +254,33 @@ def test_a_stop_is_moved_by_the_keyboard_alone(desk, routes):
     stop = stops(first)[1]
     page.locator(f'[data-focus="move-{stop}"]').focus()
     page.keyboard.press("Enter")
-    expect(verdict(page)).to_contain_text("cost")
+    expect(verdict(page)).to_contain_text("Cost")
     page.locator("#plan-move-place").select_option("1")
     expect(page.locator("#plan-confirm")).to_be_enabled()
     page.locator("#plan-confirm").press("Enter")
     expect(page.locator("#plan-messages")).to_contain_text("is stop 1 of")
     assert stops(second)[0] == stop
+
+
+def test_the_last_stop_of_a_route_goes_to_a_new_one_and_back(desk, routes):
+    first, second = routes
+    spare = Vehicle.objects.create(
+        depot=first.depot, name="spare", shift_start=first.vehicle.shift_start
+    )
+    move_stop(stop_id=stops(first)[0], route_id=second.pk)
+    page, stop = desk.open(), stops(first)[0]
+    unfold(page, first)
+    page.locator(f'[data-focus="move-{stop}"]').click()
+    page.locator("#plan-move-route").select_option(label="spare, a new route")
+    expect(page.locator("#plan-confirm")).to_be_enabled()
+    page.locator("#plan-confirm").click()
+    expect(page.locator("#plan-messages")).to_contain_text("is stop 1 of spare")
+    expect(card(page, first)).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#plan-messages")).to_contain_text(f"is back in {first.vehicle.name}")
+    assert Stop.objects.get(pk=stop).route.vehicle == first.vehicle
+    assert spare.routes.get().state == Route.State.WITHDRAWN
+    books_balance()
 
 
 def test_the_order_within_a_route_is_changed(desk, routes):
@@ -382,7 +403,7 @@ def test_two_versions_are_compared_in_words_and_on_the_map(desk, routes):
     move_stop(stop_id=stop, route_id=second.pk, position=3)
     desk.again()
     expect(page.locator("#plan-comparison select").first.locator("option")).to_have_count(3)
-    page.locator("#plan-comparison select").nth(1).select_option(index=2)
+    page.locator("#plan-comparison select").nth(1).select_option(index=1)
     expect(table.locator("tr", has_text="another vehicle")).to_have_count(1)
     page.get_by_role("button", name="Compare").click()
     expect(page.locator("#plan-comparison")).to_be_hidden()
@@ -399,7 +420,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(chromium, live_server, clie
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     unfold(page, routes[0])
     page.locator(".plan-stop .plan-small").first.tap()
-    expect(verdict(page)).to_contain_text("cost")
+    expect(verdict(page)).to_contain_text("Cost")
     desk.context.close()
     assert desk.wrong == []
 

@@ -91,7 +91,7 @@ def test_looking_is_not_moving(client, django_user_model):
     assert day(client, route).status_code == 200
     body = {"route": str(route.pk), "position": 2, "dry_run": True}
     asked = [
-        (f"stops/{route.stops.first().pk}/move/", body),
+        (f"stops/{route.stops.earliest('position').pk}/move/", body),
         (f"routes/{route.pk}/freeze/", {}),
         (f"routes/{route.pk}/dispatch/", {}),
         ("depots/mill/plan/", {"wait": False}),
@@ -275,7 +275,7 @@ def test_a_route_that_left_in_between_did_not_fall_out(staff):
     gone, stays = Route.objects.order_by("pk")
     dispatch_route(route_id=gone.pk)
     Vehicle.objects.update(capacity_kg=1000)
-    first = stays.stops.order_by("position").first()
+    first = stays.stops.earliest("position")
     move_stop(stop_id=first.pk, route_id=stays.pk, position=2)
     now, before = Plan.objects.order_by("-version")
     found = compared(now, before)
@@ -290,7 +290,7 @@ def test_a_stop_in_another_vehicle_is_told_as_that():
     plan(depot)
     Vehicle.objects.update(capacity_kg=1000)
     one, other = Route.objects.order_by("pk")
-    stop = one.stops.first()
+    stop = one.stops.earliest("position")
     move_stop(stop_id=stop.pk, route_id=other.pk)
     now, before = Plan.objects.order_by("-version")
     assert changes(now, before)[str(stop.shipment_id)] == "another vehicle"
@@ -335,6 +335,7 @@ def call_plan(client):
 def test_nobody_asks_for_a_plan_while_a_run_is_under_way(staff):
     depot = make_depot()
     run = planning._start_run(depot)
+    assert run is not None
     assert call_plan(staff) == 409
     with pytest.raises(RunUnderWay):
         ask_for_plan(depot=depot)
@@ -378,7 +379,7 @@ def test_a_move_tells_kilometres_and_names(staff):
     hear(reserved(3, near=0.3), reserved(4, near=0.3))
     plan(depot)
     first, second = Route.objects.order_by("pk")
-    move = move_stop(stop_id=first.stops.first().pk, route_id=second.pk, dry_run=True)
+    move = move_stop(stop_id=first.stops.earliest("position").pk, route_id=second.pk, dry_run=True)
     assert move.faults[0].startswith(f"{second.vehicle.name}: 15 kg over its 10")
     assert move.km_difference != 0
 

@@ -3,7 +3,7 @@
 
 import { ask } from "./api.js";
 import { h, replace } from "./dom.js";
-import { dated, many, signed } from "./words.js";
+import { clock, dated, many, signed } from "./words.js";
 
 /** Rows of the table at first. */
 const SHOWN = 100;
@@ -34,17 +34,22 @@ export class Comparing {
       return;
     }
     const now = versions.find((version) => version.id === this.now) ?? versions[0];
-    const before = versions.find((version) => version.id === this.before) ?? versions[versions.indexOf(now) + 1] ?? versions[1];
+    const others = versions.filter((version) => version.departs_at === now.departs_at && version.id !== now.id);
+    const before = others.find((version) => version.id === this.before) ?? others.find((version) => version.version < now.version) ?? others[0];
+    if (!before) {
+      this.draw(versions, [], now, null);
+      return;
+    }
     try {
       const { data } = await ask(this.urls.compare(now.id, before.id));
-      this.draw(versions, now, before, data);
+      this.draw(versions, others, now, { ...data, chosen: before });
     } catch (failure) {
       this.failed(failure);
     }
   }
 
-  draw(versions, now, before, found) {
-    const counts = Map.groupBy ? Map.groupBy(found.changes, (change) => change.kind) : grouped(found.changes);
+  draw(versions, others, now, found) {
+    const counts = grouped(found?.changes ?? []);
     const summary = [...counts].map(([kind, changes]) => `${changes.length} ${WORDS[kind]}`).join(", ");
     replace(
       this.box,
@@ -53,21 +58,22 @@ export class Comparing {
         "div",
         { class: "plan-versions" },
         h("label", {}, "Version", this.field(versions, now, "now")),
-        h("label", {}, "with", this.field(versions, before, "before")),
-        h("strong", { id: "plan-difference" }, `cost ${signed(found.cost_difference)}, ${signed(found.km_difference, 1)} km`),
-        h("span", {}, summary || "The same stops at the same times."),
+        found && h("label", {}, "with", this.field(others, found.chosen, "before")),
+        found && h("strong", { id: "plan-difference" }, `cost ${signed(found.cost_difference)}, ${signed(found.km_difference, 1)} km`),
+        h("span", {}, found ? summary || "The same stops at the same times." : "It is the only version of its departure."),
       ),
       h("p", { class: "plan-quiet" }, "Routes that had left or were frozen are in neither figure. On the map the earlier ways are dashed."),
-      found.changes.length ? this.table(found) : null,
+      found?.changes.length ? this.table(found) : null,
     );
-    this.map.drawEarlier(this.ways(found));
+    this.map.drawEarlier(found ? this.ways(found) : []);
   }
 
   field(versions, chosen, name) {
+    const departs = (version) => (version.departs_at ? ` · leaves ${clock(version.departs_at)}` : "");
     return h(
       "select",
       { "data-focus": `compare-${name}`, on: { change: (event) => ((this[name] = Number(event.target.value)), this.show()) } },
-      versions.map((version) => h("option", { value: version.id, selected: version.id === chosen.id }, `${version.version} · ${dated(version.made_at, this.day().day)} · ${version.why}`)),
+      versions.map((version) => h("option", { value: version.id, selected: version.id === chosen.id }, `${version.version} · ${dated(version.made_at, this.day().day)} · ${version.why}${departs(version)}`)),
     );
   }
 

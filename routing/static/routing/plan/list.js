@@ -81,6 +81,7 @@ function bars(route) {
     "div",
     { class: "plan-figures" },
     h("span", {}, `${clock(route.starts_at)}–${clock(route.ends_at)}`),
+    route.departs_at && h("span", {}, `departure ${clock(route.departs_at)}`),
     h("span", {}, route.done ? `${route.done}/${many(route.stops.length, "stop")}` : many(route.stops.length, "stop")),
     h("span", {}, km(route.distance_km)),
     h("span", {}, `cost ${number(route.cost, 2)}`),
@@ -105,7 +106,7 @@ function foot(route, act) {
   return h(
     "div",
     { class: "plan-route-actions" },
-    button("show", "Show", () => act.select(route.id)),
+    button("show", "Show", () => act.show(route)),
     planned && button("freeze", route.frozen ? "Thaw" : "Freeze", () => act.freeze(route)),
     planned && button("dispatch", "Dispatch", () => act.dispatch(route)),
     h("a", { class: "plan-small", href: `${act.urls.manifest}?route=${route.id}` }, "Manifest"),

@@ -239,6 +239,11 @@ export class PlanMap {
     if (this.names) this.nameCities();
   }
 
+  /** All of one route. */
+  frame(route) {
+    this.map.fitBounds(this.lines.get(route.id).getBounds(), { padding: [30, 30], maxZoom: 15 });
+  }
+
   show(stop) {
     const marker = this.stops.get(stop.id);
     if (!this.map.getBounds().pad(-0.1).contains(marker.getLatLng())) this.map.panTo(marker.getLatLng());

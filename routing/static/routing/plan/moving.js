@@ -21,8 +21,9 @@ export class Moving {
 
   // --- asking -------------------------------------------------------------------------------
 
-  async asked(stop, { route, position }, dry, signal) {
-    const body = { route: route.id, dry_run: dry, ...(position ? { position } : {}) };
+  /** `to`: a route, or a vehicle without one; and the place, or null for the cheapest. */
+  async asked(stop, { route, vehicle, position }, dry, signal) {
+    const body = { ...(route ? { route: route.id } : { vehicle: vehicle.id }), dry_run: dry, ...(position ? { position } : {}) };
     return (await ask(this.urls.move(stop.id), { body, signal })).data;
   }
 
@@ -30,9 +31,9 @@ export class Moving {
   async tried(stop, to, signal) {
     try {
       const move = await this.asked(stop, to, true, signal);
-      const cost = `cost ${signed(move.cost_difference)}, ${signed(move.km_difference, 1)} km`;
-      if (move.faults.length) return { fine: false, text: `${cost}. It would break a rule: ${move.faults.join("; ")}.` };
-      return { fine: true, text: `${cost}, as stop ${move.position}; now ${km(to.route.distance_km)}.`, move };
+      if (move.faults.length) return { fine: false, text: `It would break a rule: ${move.faults.join("; ")}. (${signed(move.km_difference, 1)} km)` };
+      const all = km(this.day().totals.km + move.km_difference);
+      return { fine: true, text: `Cost ${signed(move.cost_difference)}, ${signed(move.km_difference, 1)} km (${all} in all), as stop ${move.position}.` };
     } catch (failure) {
       if (failure.name === "AbortError") return null;
       return { fine: false, text: failure.message };
@@ -41,14 +42,27 @@ export class Moving {
 
   // --- the dialog ---------------------------------------------------------------------------
 
+  /** Where a stop may go: open routes of its departure, and vehicles without one. */
+  targets(stop) {
+    const day = this.day();
+    const own = day.route.get(stop.route);
+    const routes = day.routes.filter((route) => route.open && route.departs_at === own.departs_at);
+    const busy = new Set(routes.map((route) => route.vehicle_id));
+    const idle = day.vehicles.filter((vehicle) => vehicle.active && !busy.has(vehicle.id));
+    return [
+      ...routes.map((route) => ({ key: route.id, route, name: `${route.label} · ${route.vehicle}${route.id === stop.route ? " (its own)" : ""}` })),
+      ...idle.map((vehicle) => ({ key: `vehicle ${vehicle.id}`, vehicle, name: `${vehicle.name}, a new route` })),
+    ];
+  }
+
   dialog(stop, preset = null) {
-    const routes = this.day().routes.filter((route) => route.open && (route.departs_at ?? null) === (this.day().route.get(stop.route).departs_at ?? null));
-    const other = preset?.route ?? routes.find((route) => route.id !== stop.route) ?? routes[0];
-    const routeField = h("select", { id: "plan-move-route" }, routes.map((route) => h("option", { value: route.id, selected: route.id === other.id }, `${route.label} · ${route.vehicle}${route.id === stop.route ? " (its own)" : ""}`)));
+    const targets = this.targets(stop);
+    const first = targets.find(({ route }) => (preset ? route?.id === preset.route.id : route?.id !== stop.route)) ?? targets[0];
+    const routeField = h("select", { id: "plan-move-route" }, targets.map(({ key, name }) => h("option", { value: key, selected: key === first.key }, name)));
     const placeField = h("select", { id: "plan-move-place" });
     const verdict = h("p", { class: "plan-verdict", role: "status", "aria-live": "polite", id: "plan-verdict" });
     const content = h("div", { class: "plan-form" }, h("label", {}, "Route", routeField), h("label", {}, "Place", placeField), verdict);
-    const to = () => ({ route: this.day().route.get(routeField.value), position: Number(placeField.value) || null });
+    const to = () => ({ ...targets.find(({ key }) => key === routeField.value), position: Number(placeField.value) || null });
     let asking = null;
     const close = open(`Move stop ${stop.number}, ${stop.customer}`, content, {
       label: "Move it here",
@@ -69,12 +83,7 @@ export class Moving {
       button.disabled = !found.fine;
     };
     const places = (chosen) => {
-      const rest = to().route.stops.filter((other_) => other_.id !== stop.id);
-      placeField.replaceChildren(
-        h("option", { value: "" }, "where it costs least"),
-        ...rest.map((before, index) => h("option", { value: index + 1 }, `${index + 1}: before ${before.customer}, ${clock(before.eta)}`)),
-        h("option", { value: rest.length + 1 }, `${rest.length + 1}: last`),
-      );
+      placeField.replaceChildren(...placeOptions(to().route, stop));
       placeField.value = chosen ?? "";
     };
     places(preset?.position);
@@ -84,7 +93,9 @@ export class Moving {
   }
 
   async apply(stop, to, button, verdict, close) {
-    const from = { route: this.day().route.get(stop.route), position: stop.number };
+    const own = this.day().route.get(stop.route);
+    // A route that loses its last stop is withdrawn: back means to its vehicle then.
+    const from = { ...(own.stops.length > 1 ? { route: own } : { vehicle: own.vehicleRow }), name: own.vehicle, position: stop.number };
     button.disabled = true;
     try {
       const move = await this.asked(stop, to, false);
@@ -98,7 +109,7 @@ export class Moving {
   }
 
   told(stop, from, to, move) {
-    say(`${stop.customer} is stop ${move.position} of ${to.route.vehicle} now: cost ${signed(move.cost_difference)}, ${signed(move.km_difference, 1)} km.`, {
+    say(`${stop.customer} is stop ${move.position} of ${(to.route?.vehicle ?? to.vehicle.name)} now: cost ${signed(move.cost_difference)}, ${signed(move.km_difference, 1)} km.`, {
       key: "moved",
       action: { label: "Undo", act: () => this.back(stop, from) },
     });
@@ -107,7 +118,7 @@ export class Moving {
   async back(stop, to) {
     try {
       await this.asked(stop, to, false);
-      say(`${stop.customer} is back in ${to.route.vehicle}.`, { key: "moved" });
+      say(`${stop.customer} is back in ${to.name}.`, { key: "moved" });
     } catch (failure) {
       say(`It can't be moved back: ${failure.message}`, { kind: "bad", key: "moved" });
     }
@@ -190,4 +201,14 @@ export class Moving {
     this.dragged = null;
     document.getElementById("plan-hint").hidden = true;
   }
+}
+
+/** Places are counted without the stop that moves. */
+function placeOptions(route, stop) {
+  const rest = (route?.stops ?? []).filter((other) => other.id !== stop.id && other.state === "pending");
+  return [
+    h("option", { value: "" }, "where it costs least"),
+    ...rest.map((before, index) => h("option", { value: index + 1 }, `${index + 1}: before ${before.customer}, ${clock(before.eta)}`)),
+    h("option", { value: rest.length + 1 }, `${rest.length + 1}: last`),
+  ];
 }

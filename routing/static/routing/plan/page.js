@@ -51,6 +51,7 @@ class Page {
       mayChange: this.config.mayChange,
       select,
       hover: this.view.hover,
+      show: (route) => this.frame(route),
       toggle: (id) => this.toggle(id),
       move: (stop) => this.moving.dialog(stop),
       drag: (row, stop) => this.moving.drag(row, stop),
@@ -136,6 +137,14 @@ class Page {
     for (const old of document.querySelectorAll(".plan-stop.chosen")) old.classList.remove("chosen");
     if (stop) row?.classList.add("chosen");
     if (stop) this.map.show(this.day.stop.get(stop));
+  }
+
+  /** A route alone, on a map that it fills. */
+  frame(route) {
+    this.view.selected = null;
+    this.select(route.id);
+    this.map.frame(route);
+    if (window.innerWidth < 1024) $("plan-map").scrollIntoView({ block: "center" });
   }
 
   toggle(id) {

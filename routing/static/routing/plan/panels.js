@@ -42,6 +42,9 @@ export function drawAlerts(box, day, { mayChange, seen, show }) {
   replace(box, h("h2", {}, many(day.alerts.length, "alert")), h("ul", {}, rows));
 }
 
+/** Rows that are shown at first. */
+const ROWS = 15;
+
 /** What to do, by what the reason says. */
 const ADVICE = [
   [/more than any vehicle|capacit|kg|m³|items/i, "Plan a larger vehicle at this depot, or split the shipment."],
@@ -63,13 +66,19 @@ export function drawUnserved(box, day, view, linksOf) {
     replace(box, h("h2", {}, "Without a route"), h("p", { class: "plan-quiet" }, "Every shipment of this depot has a route."));
     return;
   }
+  const shown = view.allUnserved ? rows : rows.slice(0, ROWS);
+  const all = () => {
+    view.allUnserved = true;
+    drawUnserved(box, day, view, linksOf);
+  };
   replace(
     box,
     h("h2", {}, `Without a route: ${number(total)}`),
     total > day.unplanned.length ? h("p", { class: "plan-quiet" }, `The first ${number(day.unplanned.length)}, the longest waiting first.`) : null,
     rows.length
-      ? h("div", { class: "plan-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Customer", "Wanted", "Load", "Why", "What to do", ""].map((title) => h("th", { scope: "col" }, title)))), h("tbody", {}, rows.map((row) => unserved(row, day, linksOf)))))
+      ? h("div", { class: "plan-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Customer", "Wanted", "Load", "Why", "What to do", ""].map((title) => h("th", { scope: "col" }, title)))), h("tbody", {}, shown.map((row) => unserved(row, day, linksOf)))))
       : h("p", { class: "plan-quiet" }, "None of them matches."),
+    rows.length > shown.length ? h("button", { type: "button", class: "plan-button", on: { click: all } }, `Show all ${number(rows.length)}`) : null,
   );
 }
 
