@@ -136,6 +136,25 @@ def test_a_plan_made_again_that_leaves_the_window_is_told_once(order):
     )
 
 
+def test_a_plan_that_leaves_the_window_by_minutes_is_told_though_routing_finds_it_small(order):
+    go(order, "promised", ("planned", at(1.9, window=WINDOW)), ("planned", at(2.1)))
+    assert told_times(order) == ["promised", "eta_changed"]
+
+
+def test_the_same_promise_again_is_no_news(order):
+    go(order, "promised", "promised")
+    assert told_times(order) == ["promised"]
+
+
+def test_with_the_order_each_of_its_parts_has_been_told(channel):
+    order = place(channel)
+    consume([reserved(order, {1: 2, 2: 2})])
+    go(order, "planned")
+    go(order, ("planned", at(1)), number=2)
+    go(order, changed(5), start=2)
+    assert last(order, "eta_changed")["told_before"] == "2026-05-04T12:00:00Z"
+
+
 def test_a_change_within_the_window_is_the_channels_business_alone(order):
     go(order, "promised", ("planned", at(0, window=WINDOW)), changed(1))
     said = last(order, "eta_changed")
@@ -267,9 +286,11 @@ def test_the_admin_shows_when_it_comes_and_what_was_said(admin_client, order):
 
 
 def test_the_first_page_counts_what_its_links_list(admin_client, admin_user, channel):
-    first, second, third = (place(channel, external_id=f"W-{n}") for n in range(3))
-    consume([reserved(order, {1: 4}) for order in (first, second, third)])
+    first, second, third, gone = (place(channel, external_id=f"W-{n}") for n in range(4))
+    consume([reserved(order, {1: 4}) for order in (first, second, third, gone)])
     go(first, "planned", "delayed")
+    go(gone, "planned", "delayed")
+    changing.cancel_order(order_id=gone.pk, reason="", by="web")
     go(second, "planned", "dispatched", "failed")
     go(third, "unplannable")
     Order.objects.filter(pk=third.pk).update(requested_until=NOON)
