@@ -296,6 +296,39 @@ def test_a_stop_in_another_vehicle_is_told_as_that():
     assert changes(now, before)[str(stop.shipment_id)] == "another vehicle"
 
 
+def version(*orders, minute=0):
+    """A plan of vehicles "a", "b", … with these shipments, a minute each."""
+    stops = [
+        [
+            {"shipment": str(parcel(key)), "eta": f"2026-07-01T10:{minute + n:02}:00+00:00"}
+            for n, key in enumerate(order)
+        ]
+        for order in orders
+    ]
+    named = zip("abc", stops, strict=False)
+    routes = [{"route": str(parcel(99)), "vehicle": name, "stops": those} for name, those in named]
+    return Plan(routes=routes, cost=0, distance_km=0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "found"),
+    [
+        (version([1, 2, 3]), version([1, 2, 3]), {}),
+        (version([1, 2, 3, 4]), version([2, 3, 4], minute=1), {1: "fell out"}),
+        (version([1, 2, 3, 4]), version([2, 3, 4, 1], minute=1), {1: "another place"}),
+        (
+            version([1, 2, 3]),
+            version([1, 2, 3], minute=5),
+            dict.fromkeys((1, 2, 3), "another time"),
+        ),
+        (version([1, 2], [3]), version([2], [3, 1]), {1: "another vehicle", 2: "another time"}),
+        (version([1]), version([2, 1]), {2: "came", 1: "another time"}),
+    ],
+)
+def test_only_who_was_moved_is_said_to_have_been(before, now, found):
+    assert changes(now, before) == {str(parcel(key)): kind for key, kind in found.items()}
+
+
 def test_only_plans_of_one_day_are_compared(staff):
     route = planned_route(1)
     mine = Plan.objects.get()
