@@ -177,11 +177,10 @@ class _Departures:
         ways = _ways_of(self._problem, stop)
         with self._lock:
             _take_seat(self._problem, ways)
-            for one in self._table.departures:
-                due = not windows or any(touches(one.start, window) for window in windows)
-                if due and (offer := self._table.offer(one, stop)):
-                    return one, offer
-        return None
+            return self._table.first(
+                stop,
+                lambda one: not windows or any(touches(one.start, window) for window in windows),
+            )
 
 
 _Ways = tuple[tuple[Matrix, Matrix], tuple[Matrix, Matrix]]

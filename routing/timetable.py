@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import zip_longest
 
 from django.conf import settings
 from django.db.models import Q
@@ -26,6 +26,9 @@ from .problem import Key, Problem
 from .problem import Stop as PlanStop
 from .reasons import hopeless
 from .services import S
+
+#: Whether a departure is one to be looked at.
+Wanted = Callable[[Departure], bool]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,6 @@ class Timetable:
         self.departures = list(departures)
         self._fleet, self._problem, self._origin = fleet, problem, origin
         self._held = {key: place for key, place in held.items() if key in problem.node_of}
-        self._after = dict(pairwise(self.departures))
         self._pages: dict[Departure, _Page] = {}
         self._taken = _orders(problem, self._held)
         for one in self.departures:
@@ -86,20 +88,25 @@ class Timetable:
         """How many stops are in question."""
         return len(self._problem.stops)
 
-    def place(
-        self, stop: PlanStop, wanted: Callable[[Departure], bool] = lambda _: True
-    ) -> Place | None:
+    def place(self, stop: PlanStop, wanted: Wanted = lambda _: True) -> Place | None:
         """The first departure that could take it, of those wanted, and the place there; it is
         taken then."""
-        for one in self.departures:
-            if wanted(one) and (offer := self.offer(one, stop)):
-                return self.accept(one, offer)
+        found = self.first(stop, wanted)
+        return self.accept(*found) if found else None
+
+    def first(
+        self, stop: PlanStop, wanted: Wanted = lambda _: True
+    ) -> tuple[Departure, Offer] | None:
+        """The first departure that could take it, of those wanted, at the cheapest place there. One
+        with which the vehicle would start as late as with the next is the last resort."""
+        for waits_at_home in (False, True):
+            for one, after in zip_longest(self.departures, self.departures[1:]):
+                early = too_early(self._problem, self._origin, stop, one, after)
+                if early == waits_at_home and wanted(one) and (offer := self._offer(one, stop)):
+                    return one, offer
         return None
 
-    def offer(self, one: Departure, stop: PlanStop) -> Offer | None:
-        """The cheapest place for it, unless the next departure were as good as this one."""
-        if too_early(self._problem, self._origin, stop, one, self._after.get(one)):
-            return None
+    def _offer(self, one: Departure, stop: PlanStop) -> Offer | None:
         if one not in self._pages:
             self._pages[one] = self._opened(one, {})
         page = self._pages[one]

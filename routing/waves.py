@@ -1,9 +1,9 @@
 """Promise: what leaves with a departure is what must, and what costs less now than later; who waits
 has a place at a later departure, soon enough, or goes now. The search is that of ``dynamic``.
 
-Nobody waits for ever: of the later departures only those count that leave within the window
-promised or asked for, and within the depot's longest wait; and each one that passes makes it
-worth more to take the shipment along.
+Nobody waits for ever: of the later departures only those count that can still be in time for the
+window promised, or else for the one asked for and within the depot's longest wait; and each one
+that passes makes it worth more to take the shipment along.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import cached_property, partial
 from itertools import takewhile
 
@@ -35,6 +36,14 @@ SHARES = (0.6, 0.2, 0.2)
 CUSTOMERS = 500
 
 
+class Along(StrEnum):
+    """Who rides along with those that must go; all but the first are there to compare with."""
+
+    WORTH = "ours"
+    ALL = "greedy"
+    NOBODY = "lazy"
+
+
 @dataclass
 class Wave:
     """A departure to decide. ``must``: stand in its routes already, as in the plan ``warm``;
@@ -49,6 +58,7 @@ class Wave:
     must: frozenset[Key] = frozenset()
     warm: Plan | None = None
     left: dict[Key, int] = field(default_factory=dict)
+    along: Along = Along.WORTH
 
     @property
     def depot(self) -> Depot:
@@ -102,28 +112,34 @@ class Wave:
         return one.at <= self._deadline(row) and (closes is None or one.at <= closes)
 
     def _deadline(self, row: Shipment) -> datetime:
-        """The last moment until which it may wait, from when it could have gone."""
-        since = (row.ready_at, row.release_at, window_of(row, self.fleet.now)[0])
+        """The last moment until which it may wait: as promised, else from when it could go."""
+        now = self.fleet.now
+        if row.promised_until and row.promised_until > now:
+            return row.promised_until
+        since = (row.ready_at, row.release_at, window_of(row, now)[0])
         return max(filter(None, since)) + timedelta(hours=self.depot.longest_wait)
 
     def _leaving(self, left: Mapping[Key, int], seconds: float) -> Plan:
-        early = {stop.key for stop in self.problem.stops if self._too_early(stop)}
-        able = self.problem.only([stop for stop in self.problem.stops if stop.key not in early])
+        stops = self.problem.stops
+        wait = {stop.key for stop in stops if left[stop.key] and self._stays(stop)}
+        able = self.problem.only([stop for stop in stops if stop.key not in wait])
+        everybody = self.along == Along.ALL
         found = leaving_now(
             able,
-            {stop.key: left[stop.key] for stop in able.stops},
+            {stop.key: 0 if everybody else left[stop.key] for stop in able.stops},
             self._neighbours(),
             seconds=seconds,
             anyway=self._anyway(),
             warm_start=self.warm,
         )
-        return replace(found, unserved=found.unserved | dict.fromkeys(early, MAY_WAIT))
+        return replace(found, unserved=found.unserved | dict.fromkeys(wait, MAY_WAIT))
 
-    def _too_early(self, stop: Stop) -> bool:
-        """Those who stand in its routes had their reasons."""
+    def _stays(self, stop: Stop) -> bool:
+        """Whether one that may wait does, without any search."""
         one = self.departure
-        early = too_early(self.problem, one.start, stop, one, next(iter(self.later), None))
-        return early and stop.key not in self.must
+        return self.along == Along.NOBODY or too_early(
+            self.problem, one.start, stop, one, next(iter(self.later), None)
+        )
 
     def _neighbours(self) -> dict[Key, float]:
         """What the ways to and from the nearest customers cost; the map server is not asked for
@@ -152,7 +168,7 @@ class Wave:
 
     def _stranded(self, waiting: set[Key], plan: Plan) -> set[Key]:
         """Who of them would find no place once these routes have left."""
-        away = _with_tours(self.fleet, self.departure, plan.routes)
+        away = with_tours(self.fleet, self.departure, plan.routes)
         held = {key: place for key in waiting if (place := held_by(self.rows[key]))}
         table = Timetable(away, self.problem, self.departure.start, self.later, held)
         homeless = [key for key in waiting if key not in held or key in table.lost]
@@ -169,12 +185,12 @@ def wave_of(fleet: Fleet, departure: Departure, rows: Iterable[Shipment]) -> Wav
     stops = [stop_of(row, departure.start, fleet.now) for row in known.values()]
     vehicles = fleet.at(departure.at, origin=departure.start)
     problem = problem_with(fleet, vehicles, stops)
-    others = fleet.depot.shipments.exclude(pk__in=known).order_by("-ready_at")
-    customers = others.values_list("latitude", "longitude")[:CUSTOMERS]
+    before = fleet.depot.shipments.filter(ready_at__lte=fleet.now).exclude(pk__in=known)
+    customers = before.order_by("-ready_at").values_list("latitude", "longitude")[:CUSTOMERS]
     return Wave(fleet, departure, known, problem, list(customers))
 
 
-def _with_tours(fleet: Fleet, departure: Departure, routes: Iterable[PlannedRoute]) -> Fleet:
+def with_tours(fleet: Fleet, departure: Departure, routes: Iterable[PlannedRoute]) -> Fleet:
     """The fleet once these have left."""
     busy = {key: list(tours) for key, tours in fleet.busy.items()}
     for route in routes:
