@@ -43,8 +43,8 @@ def cheapest_insertion(problem: Problem, plan: Plan, stop: Stop) -> Offer | None
 class Gaps:
     """The routes of a plan under construction, and every gap in them.
 
-    A gap's number is the node of the stop before it; the gap before a route's first stop comes
-    after all nodes, in the order of the vehicles.
+    The gaps before a route's first stop come first, in the order of the vehicles; then each node's
+    the gap after it.
     """
 
     def __init__(self, problem: Problem, orders: Mapping[Key, Sequence[Stop]]) -> None:
@@ -53,8 +53,7 @@ class Gaps:
         self.routes: dict[Key, PlannedRoute] = {}
         self._orders: dict[Key, list[Stop]] = {}
         nodes, vehicles = len(problem.travel), problem.vehicles
-        self._size = nodes
-        count = nodes + len(vehicles)
+        count = len(vehicles) + nodes
         self._open = np.zeros(count, dtype=bool)
         self._before = np.zeros(count, dtype=np.int64)
         self._after = np.zeros(count, dtype=np.int64)
@@ -91,6 +90,13 @@ class Gaps:
             if found and (best is None or found.extra_cost < best.extra_cost):
                 best = found
         return best
+
+    def widen(self, problem: Problem) -> None:
+        """Let it be this problem, which has more stops, after those known so far."""
+        more = len(problem.travel) - len(self._problem.travel)
+        self._problem = problem
+        for name in ("_open", "_before", "_after", "_leaves", "_latest", "_vehicle"):
+            setattr(self, name, np.pad(getattr(self, name), (0, more)))
 
     def accept(self, offer: Offer) -> None:
         """Put the stop there; the offer must be the last one made."""
@@ -132,10 +138,8 @@ class Gaps:
         return Offer(vehicle, position, route.visits[position].arrival_s, extra, route)
 
     def _position(self, gap: int, stops: Sequence[Stop]) -> int:
-        if gap >= self._size:
-            return 0
-        nodes = self._problem.node_of
-        return next(n for n, stop in enumerate(stops, start=1) if nodes[stop.key] == gap)
+        node, nodes = gap - len(self._problem.vehicles), self._problem.node_of
+        return next((n for n, s in enumerate(stops, start=1) if nodes[s.key] == node), 0)
 
     def _put(self, number: int, stops: Sequence[Stop], route: PlannedRoute | None = None) -> None:
         """Let this vehicle's route be that."""
@@ -148,7 +152,7 @@ class Gaps:
         self._measure(number, vehicle, kept, route)
         nodes = [self._problem.node_of[stop.key] for stop in kept]
         start, end = self._problem.ends_of(vehicle)
-        gaps = [self._size + number, *nodes]
+        gaps = [number, *(len(self._problem.vehicles) + node for node in nodes)]
         self._open[gaps] = True
         self._vehicle[gaps] = number
         self._before[gaps] = [start, *nodes]

@@ -42,7 +42,7 @@ def problem_of(
     end = max((v.end_s for v in vehicles), default=0)
     stops = (stop_of(shipment, start, now) for shipment in shipments)
     # What opens or is released after this day's last tour belongs to a later day.
-    due = [stop for stop in stops if not vehicles or _begins(stop) <= end]
+    due = [stop for stop in stops if not vehicles or begins(stop) <= end]
     return problem_with(fleet, vehicles, due, travel_timeout=travel_timeout)
 
 
@@ -61,6 +61,7 @@ def problem_with(
     return Problem(plan_depots, tuple(vehicles), tuple(stops), travel)
 
 
-def _begins(stop: PlanStop) -> int:
+def begins(stop: PlanStop) -> int:
+    """Before this second nothing can happen at it."""
     opens = min((window[0] for window in stop.windows), default=0)
     return max(opens, stop.release_s)

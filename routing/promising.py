@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -23,15 +22,10 @@ from django.utils import timezone
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
-from .current import Current, lock_depot
+from .books import MOST_STOPS, TRAVEL_TIMEOUT, Book
+from .current import lock_depot
 from .days import day_of, days_ahead, window_of
-from .insertion import Gaps, Offer
 from .models import Depot, Shipment
-from .posing import problem_of
-from .problem import Problem
-from .reasons import hopeless
-from .services import S
-from .storing import PROMISE_FIELDS
 from .timetable import Timetable
 
 #: (opens, closes) each; None is an end that is left open.
@@ -39,10 +33,6 @@ Windows = Sequence[tuple[datetime | None, datetime | None]]
 
 logger = logging.getLogger(__name__)
 
-#: Stops of a day's plan beyond which promises would take too long.
-MOST_STOPS = 2000
-#: Seconds to wait for a map server before the ways are estimated.
-TRAVEL_TIMEOUT = 1.0
 #: A day's tours begin and end within this time from its midnight.
 LONGEST_DAY = timedelta(days=2)
 #: A promised window begins and ends at such a time.
@@ -62,41 +52,73 @@ class _Place:
     departs: datetime | None = None
 
 
-def promise_shipments(shipment_ids: Collection[UUID]) -> None:
-    """Give open shipments a window each, as far as the time goes, in the caller's transaction,
-    which has made or locked them."""
-    if not shipment_ids or not settings.PROMISE_SECONDS:
-        return
+@dataclass
+class Promises:
+    """What is to be said once the shipments are in the database."""
+
+    emissions: list[Emission] = field(default_factory=list)
+    books: list[Book] = field(default_factory=list)
+
+    def tell(self) -> None:
+        """In the caller's transaction."""
+        emit_all(self.emissions)
+        for book in self.books:
+            book.keep()
+
+
+def promises_to(shipments: Collection[Shipment]) -> Promises:
+    """Give new shipments a window each, as far as the time goes: set on the rows, which the caller
+    writes in the same transaction, before the promises are told."""
+    promises = Promises()
+    if not settings.PROMISE_SECONDS:
+        return promises
     until = time.monotonic() + settings.PROMISE_SECONDS
-    rows = Shipment.objects.filter(pk__in=shipment_ids, state=S.OPEN).select_related("depot")
-    by_depot = groupby(rows.order_by("depot__code", "pk"), key=lambda row: row.depot)
     # In the order of their codes, so that two deliveries lock the depots in one order.
-    for depot, group in by_depot:
+    rows = sorted(shipments, key=lambda row: (row.depot.code, row.pk))
+    for depot, group in groupby(rows, key=lambda row: row.depot):
+        some = list(group)
         try:
             with transaction.atomic():
-                _promise(depot, list(group), until)
+                found = _promise(depot, some, until)
         except Exception:
             logger.exception("No promises could be made at %s; the next run plans them", depot)
+            continue
+        for shipment, place in found.places:
+            _set(shipment, place)
+        promises.emissions += [_told(shipment) for shipment, _ in found.places]
+        promises.books += found.books
+    return promises
 
 
-def _promise(depot: Depot, shipments: list[Shipment], until: float) -> None:
+@dataclass(frozen=True)
+class _Found:
+    places: list[tuple[Shipment, _Place]]
+    books: Sequence[Book]
+
+
+def _promise(depot: Depot, shipments: list[Shipment], until: float) -> _Found:
     lock_depot(depot.pk)
-    first = _of_departures(depot, shipments) if depot.departures else _of_days(depot, shipments)
-    promised = []
+    books: Sequence[Book] = ()
+    if depot.departures:
+        first = _of_departures(depot, shipments)
+    else:
+        books = [Book(depot, start, shipments) for start in days_ahead(depot)]
+        first = partial(_first, books)
+    places = []
     for shipment in shipments:
         if time.monotonic() > until:
             break
         if found := first(shipment):
-            shipment.promised_from, shipment.promised_until = found.window
-            shipment.promised_day = day_of(depot, found.start)
-            shipment.promised_vehicle_id = found.vehicle
-            shipment.promised_departs_at = found.departs
-            shipment.promised_eta, shipment.told_eta = found.place, found.eta
-            promised.append(shipment)
-    emissions = [_told(shipment) for shipment in promised]
-    fields = [*PROMISE_FIELDS, "told_eta", "event_sequence"]
-    Shipment.objects.bulk_update(promised, fields, batch_size=500)
-    emit_all(emissions)
+            places.append((shipment, found))
+    return _Found(places, books)
+
+
+def _set(shipment: Shipment, place: _Place) -> None:
+    shipment.promised_from, shipment.promised_until = place.window
+    shipment.promised_day = day_of(shipment.depot, place.start)
+    shipment.promised_vehicle_id = place.vehicle
+    shipment.promised_departs_at = place.departs
+    shipment.promised_eta, shipment.told_eta = place.place, place.eta
 
 
 def _told(shipment: Shipment) -> Emission:
@@ -116,63 +138,8 @@ def _told(shipment: Shipment) -> Emission:
     return Emission(told, shipment, shipment.advance(), correlation_id=journey)
 
 
-class _Book:
-    """A day's plan, into which more is put; made when it is looked at first."""
-
-    def __init__(self, depot: Depot, start: datetime, shipments: Sequence[Shipment]) -> None:
-        self.depot, self.start = depot, start
-        self._shipments = shipments
-        self._gaps: Gaps | None = None
-        self._problem: Problem | None = None
-        self._times: dict[UUID, datetime] = {}
-
-    def offer(self, shipment: Shipment) -> Offer | None:
-        if self._problem is None:
-            self._open()
-        problem, gaps = self._problem, self._gaps
-        if problem is None or gaps is None or shipment.pk not in problem.node_of:
-            return None
-        stop = problem.stops[problem.node_of[shipment.pk] - len(problem.depots)]
-        return None if hopeless(problem, stop) else gaps.offer(stop)
-
-    def accept(self, offer: Offer, place: datetime) -> None:
-        if self._gaps:
-            self._gaps.accept(offer)
-        self._times[offer.route.stops[offer.position].key] = place
-
-    def place(self, offer: Offer, eta: datetime) -> datetime:
-        """Between those before and after it, as they stand in the rows."""
-        stops = offer.route.stops
-        before = [self._times[stop.key] for stop in stops[: offer.position]]
-        after = [self._times[stop.key] for stop in stops[offer.position + 1 :]]
-        first, last = max(before, default=eta), min(after, default=eta)
-        return eta if first <= eta <= last else first + (last - first) / 2
-
-    def _open(self) -> None:
-        current = Current.read(self.depot, self.start)
-        self._times = current.times()
-        new = {row.pk for row in self._shipments}
-        there = [row for row in current.shipments if row.pk not in new]
-        shipments = [*there, *self._shipments] if len(there) <= MOST_STOPS else []
-        problem = problem_of(self.depot, self.start, shipments, travel_timeout=TRAVEL_TIMEOUT)
-        orders = current.orders(problem)
-        gaps = Gaps(problem, orders)
-        # A route that can't be driven as it stands is the next run's business, not a place.
-        broken = {key for key, stops in orders.items() if stops and key not in gaps.routes}
-        if broken:
-            vehicles = tuple(v for v in problem.vehicles if v.key not in broken)
-            problem = replace(problem, vehicles=vehicles)
-            gaps = Gaps(problem, {k: stops for k, stops in orders.items() if k not in broken})
-        self._problem, self._gaps = problem, gaps
-
-
 #: Where a shipment would find its place first, which it takes then.
 _Finder = Callable[[Shipment], _Place | None]
-
-
-def _of_days(depot: Depot, shipments: Sequence[Shipment]) -> _Finder:
-    books = [_Book(depot, start, shipments) for start in days_ahead(depot)]
-    return partial(_first, books)
 
 
 def _of_departures(depot: Depot, shipments: Sequence[Shipment]) -> _Finder:
@@ -192,7 +159,7 @@ def _at_departure(table: Timetable, now: datetime, shipment: Shipment) -> _Place
     return _Place(held.vehicle, start, found.eta, held.time, window, held.departs)
 
 
-def _first(books: Iterable[_Book], shipment: Shipment) -> _Place | None:
+def _first(books: Iterable[Book], shipment: Shipment) -> _Place | None:
     """Taken on the first day with a place for it."""
     opens, closes = window_of(shipment, timezone.now())
     for book in books:
@@ -201,8 +168,7 @@ def _first(books: Iterable[_Book], shipment: Shipment) -> _Place | None:
         if offer := book.offer(shipment):
             eta = book.start + timedelta(seconds=offer.arrival_s)
             window = promised_window(eta, [(opens, closes)])
-            place = book.place(offer, eta)
-            book.accept(offer, place)
+            place = book.accept(offer, eta)
             return _Place(offer.vehicle.key, book.start, eta, place, window)
     return None
 

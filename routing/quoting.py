@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import Count, Max, Q
 from django.utils import timezone
 
+from .books import MOST_STOPS, TRAVEL_TIMEOUT
 from .current import Current
 from .days import days_ahead, midnight, open_routes, seconds_down, seconds_up
 from .departures import Departure, undecided
@@ -24,7 +25,7 @@ from .models import Depot, Route, Shipment, Stop
 from .posing import problem_of
 from .problem import Matrix, Place, Problem, Travel, Window
 from .problem import Stop as PlanStop
-from .promising import MOST_STOPS, TRAVEL_TIMEOUT, Windows, promised_window, touches
+from .promising import Windows, promised_window, touches
 from .reasons import hopeless
 from .road import provider
 from .services import S

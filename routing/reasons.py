@@ -15,7 +15,7 @@ NOT_IN_TIME = "no vehicle reaches it within its window and is back before its sh
 
 def hopeless(problem: Problem, stop: Stop) -> str:
     """Why no vehicle could serve this stop even alone; "" when one could."""
-    if reason := _nonsense(stop):
+    if reason := nonsense(stop):
         return reason
     if not problem.vehicles:
         return "no vehicle is free"
@@ -26,7 +26,7 @@ def hopeless(problem: Problem, stop: Stop) -> str:
     return _too_large(able, stop) or _out_of_reach(problem, able, stop)
 
 
-def _nonsense(stop: Stop) -> str:
+def nonsense(stop: Stop) -> str:
     """What makes the stop itself one that nobody could serve."""
     if not stop.place.on_earth:
         return "its coordinates are not on Earth"

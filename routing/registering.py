@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from inventory.events import AllocationEvent, Destination, ReservedShipment
 from supplychain.errors import SupplyChainError
+from supplychain.rows import insert_new
 
 from .days import midnight
 from .models import SKILLS, Depot, Shipment
-from .promising import promise_shipments
+from .promising import promises_to
 from .services import cancel_locked, lock_standings
 
 #: The highest that the planner knows.
@@ -42,11 +43,13 @@ def register_shipments(*, allocations: Sequence[AllocationEvent]) -> None:
     known = set(
         Shipment.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True)
     )
-    Shipment.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+    new = {row.pk: row for row in rows if row.pk not in known}
+    promises = promises_to([r for r in new.values() if not standings[r.order_id].cancelled])
+    insert_new([*new.values()])
     late = {row.pk for row in rows if standings[row.order_id].cancelled}
     if late:
         cancel_locked(late, dict(causes))
-    promise_shipments({row.pk for row in rows} - known - late)
+    promises.tell()
 
 
 def _new_shipment(event: AllocationEvent, reserved: ReservedShipment, depot: Depot) -> Shipment:

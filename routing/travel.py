@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .problem import NO_WAY, Matrix, Place, Stop, Travel
+from .problem import NO_WAY, Matrix, Place, Travel
 
 EARTH_M = 6_371_000.0
 #: Road distance over great-circle distance; about 1.3 for road networks (Ballou, Rahardja and
@@ -79,12 +79,18 @@ def travel(places: Sequence[Place], provider: Provider | None = None) -> Travel:
     return Travel(*(provider or Estimate()).table(places, places))
 
 
-def extended(known: Travel, places: Sequence[Place], stop: Stop, provider: Provider) -> Travel:
-    """What was known between ``places``, and the ways to and from one more stop, the last."""
-    out, back = provider.table(places, [stop.place]), provider.table([stop.place], places)
-    return Travel(
-        *(
-            np.block([[matrix, to], [fro, np.zeros((1, 1), dtype=np.int32)]])
-            for matrix, to, fro in zip((known.metres, known.seconds), out, back, strict=True)
-        )
-    )
+def extended(
+    known: Travel, places: Sequence[Place], more: Sequence[Place], provider: Provider
+) -> Travel:
+    """What was known between ``places``, and the ways to and from more of them, the last."""
+    out, back = provider.table(places, more), provider.table(more, [*places, *more])
+    matrices = (known.metres, known.seconds)
+    return Travel(*map(_extended, matrices, out, back))
+
+
+def _extended(known: Matrix, out: Matrix, back: Matrix) -> Matrix:
+    whole = np.empty((len(known) + len(back),) * 2, dtype=np.int32)
+    whole[: len(known), : len(known)] = known
+    whole[: len(known), len(known) :] = out
+    whole[len(known) :] = back
+    return whole

@@ -5,7 +5,7 @@ from itertools import chain
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 
-from routing.insertion import cheapest_insertion
+from routing.insertion import Gaps, cheapest_insertion
 from routing.problem import Plan
 from routing.reasons import hopeless
 from routing.schedule import planned_route
@@ -70,6 +70,26 @@ def test_a_plan_that_takes_an_offer_is_valid(given):
             assert violations(given, Plan(tuple(chain(kept, [offer.route])), unserved)) == []
 
 
+@many
+@given(problems(most=8))
+def test_gaps_that_are_widened_are_those_of_the_wider_problem(given):
+    stops = [s for s in given.stops if not hopeless(given, s)]
+    half = len(stops) // 2
+    few, whole = given.only(stops[:half]), given.only(stops)
+    widened = Gaps(few, {})
+    for late in few.stops:
+        if offer := widened.offer(late):
+            widened.accept(offer)
+    widened.widen(whole)
+    anew = Gaps(whole, {key: route.stops for key, route in widened.routes.items()})
+    for late in whole.stops[half:]:
+        offer = widened.offer(late)
+        assert offer == anew.offer(late)
+        if offer:
+            widened.accept(offer)
+            anew.accept(offer)
+
+
 def test_a_stop_on_the_way_costs_next_to_nothing():
     far, on_the_way = stop(1, 0.2), stop(2, 0.1)
     given = problem(far, on_the_way, vehicles=[van(1, fixed_cost=30.0), van(2, fixed_cost=30.0)])
@@ -94,6 +114,6 @@ def test_where_nothing_fits_nothing_is_offered():
 def test_one_more_stop_needs_no_new_matrix():
     before, late = problem(stop(1), stop(2)), stop(3, 0.3)
     places = [YORK, *(each.place for each in before.stops)]
-    longer = extended(before.travel, places, late, Estimate())
+    longer = extended(before.travel, places, [late.place], Estimate())
     whole = problem(*before.stops, late).travel
     assert (longer.metres == whole.metres).all() and (longer.seconds == whole.seconds).all()

@@ -4,11 +4,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
+from routing import books
 from routing.driving import dispatch_route, freeze_route
-from routing.models import Depot, Route, Shipment, Vehicle
+from routing.models import Depot, Plan, Route, Shipment, Stop, Vehicle
 from routing.quoting import Load, quote
+from routing.registering import register_shipments
 from supplychain.events.models import InboxEntry
 
 from .conftest import (
@@ -202,10 +205,113 @@ def test_promises_end_when_their_time_is_over(settings):
 
 def test_a_failing_promise_holds_up_no_shipment(monkeypatch, caplog):
     make_depot()
-    monkeypatch.setattr("routing.promising.MOST_STOPS", None)  # nothing compares with it
+    monkeypatch.setattr("routing.books.MOST_STOPS", None)  # nothing compares with it
     make_shipments(1)
     assert state() == "open"
     assert "No promises could be made at mill" in caplog.text
+
+
+# --- a day kept from batch to batch ----------------------------------------------------------
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Beginnings of the days that were read from the database to make promises."""
+    found = []
+
+    class Looked(books.Page):
+        def __init__(self, depot, start):
+            found.append(start)
+            super().__init__(depot, start)
+
+    monkeypatch.setattr(books, "Page", Looked)
+    return found
+
+
+def batch(first, count=8):
+    hear(*(reserved(n, near=0.003 * n) for n in range(first, first + count)))
+
+
+def places(depot, between_batches):
+    """By order, the vehicle and day promised: in three batches, when some stops stand in the plan
+    already. (Before or after the only stop of a tour costs the same: times may differ.)"""
+    for model in (Stop, Plan, Route, Shipment):
+        model.objects.all().delete()
+    books._kept.clear()
+    batch(1, 5)
+    plan(depot)
+    for first in (11, 21, 31):
+        between_batches()
+        batch(first)
+    rows = {row.pk: row for row in depot.shipments.filter(state="open")}
+    return {
+        n: (row.promised_vehicle_id, row.promised_day)
+        for n in range(1, 40)
+        if (row := rows.get(parcel(n)))
+    }
+
+
+def test_promises_are_the_same_whether_the_day_is_read_anew_or_kept(looks):
+    depot = make_depot(vehicles=3, kg=30)
+    kept = places(depot, lambda: None)
+    assert len(looks) == 3, "one for who was planned; two days, each read once"
+    anew = places(depot, books._kept.clear)
+    assert len(looks) > 3 + 3
+    assert len(kept) == 24
+    assert kept == anew
+    assert plan(depot).error == ""
+
+
+def _cancel():
+    hear(cancelled(1))
+
+
+def _narrow():
+    Vehicle.objects.update(capacity_kg=60)
+
+
+def _freeze():
+    freeze_route(route_id=Route.objects.get().pk, frozen=True)
+
+
+def _plan():
+    plan(Depot.objects.get())
+
+
+@pytest.mark.parametrize("change", [_cancel, _narrow, _freeze, _plan])
+def test_what_somebody_else_changes_is_seen_by_the_next_batch(looks, change):
+    depot = make_depot(vehicles=2)
+    batch(1, 3)
+    plan(depot)
+    batch(4, 2)
+    change()
+    before = len(looks)
+    batch(7, 2)
+    assert len(looks) > before
+    before = len(looks)
+    batch(9, 2)
+    assert len(looks) == before
+    assert plan(depot).error == ""
+    books_balance()
+
+
+def test_what_was_rolled_back_is_not_kept(looks):
+    make_depot(kg=10)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        register_shipments(allocations=[reserved(1).open()])
+        1 / 0  # noqa: B018
+    make_shipments(2, first=2)
+    today = timezone.now().date()
+    assert {row.promised_day for row in Shipment.objects.all()} == {today}
+
+
+def test_a_day_is_read_again_after_a_while(looks, monkeypatch):
+    make_depot()
+    make_shipments(1)
+    monkeypatch.setattr(books, "FRESH", 0.0)
+    before = len(looks)
+    make_shipments(1, first=2)
+    assert len(looks) == before + 1
 
 
 # --- only asked -----------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def promise_ms(planned: Problem, plan: Plan, later: Sequence[Stop]) -> float:
     took = []
     for stop in later:
         began = time.perf_counter()
-        ways = travel.extended(planned.travel, places, stop, provider)
+        ways = travel.extended(planned.travel, places, [stop.place], provider)
         wider = Problem(planned.depots, planned.vehicles, (*planned.stops, stop), ways)
         cheapest_insertion(wider, plan, stop)
         took.append((time.perf_counter() - began) * 1000)
