@@ -159,6 +159,27 @@ def test_what_drivers_do_is_seen_without_a_reload(desk, routes):
     )
 
 
+def test_who_is_logged_out_is_led_to_the_log_in(desk, routes):
+    page = desk.open()
+    desk.context.clear_cookies()
+    desk.allowed |= {401, 403}
+    desk.again()
+    expect(page.locator("#plan-messages .bad")).to_contain_text("What is shown is of")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/admin/login/?next=/admin/plan/mill/**")
+
+
+def test_an_open_popup_stays_when_the_day_changes(desk, routes):
+    page = desk.open()
+    unfold(page, routes[0])
+    page.locator(".plan-stop .plan-link").first.click()
+    expect(page.locator(".plan-popup")).to_be_visible()
+    freeze_route(route_id=routes[1].pk, frozen=True)
+    desk.again()
+    expect(card(page, routes[1]).locator(".plan-state")).to_have_text("frozen")
+    expect(page.locator(".plan-popup")).to_have_count(1)  # the old one has faded out
+
+
 def test_who_comes_after_their_window_is_marked_late(desk, routes):
     page = desk.open()
     late = timezone.now() - timedelta(hours=1)
@@ -284,16 +305,18 @@ def test_the_last_stop_of_a_route_goes_to_a_new_one_and_back(desk, routes):
 
 
 def test_the_order_within_a_route_is_changed(desk, routes):
-    page, (first, _) = desk.open(), routes
+    first, second = routes
+    move_stop(stop_id=stops(second)[0], route_id=first.pk)
+    page = desk.open()
     unfold(page, first)
-    one, two = stops(first)
+    one, two, three = stops(first)
     page.locator(f'[data-stop="{one}"].plan-stop').drag_to(
         page.locator(f'[data-stop="{two}"].plan-stop'), target_position={"x": 60, "y": 50}
     )
     expect(page.locator("#plan-confirm")).to_be_enabled()
     page.locator("#plan-confirm").click()
     expect(page.locator("#plan-messages")).to_contain_text("is stop 2 of")
-    assert stops(first) == [two, one]
+    assert stops(first) == [two, one, three]
 
 
 def test_a_move_that_breaks_a_rule_says_which_and_moves_nothing(desk, routes):

@@ -140,7 +140,7 @@ export class PlanMap {
   draw(day, view) {
     this.day = day;
     this.view = view;
-    this.map.closePopup();
+    const opened = this.opened;
     this.drawn.clearLayers();
     this.lines.clear();
     this.stops.clear();
@@ -151,6 +151,7 @@ export class PlanMap {
     this.unserved(day.unplanned);
     this.shade();
     if (!this.fitted) this.fit();
+    if (opened) this.stops.get(opened)?.openPopup();
   }
 
   drawRoute(route) {
@@ -169,6 +170,8 @@ export class PlanMap {
     const marker = new StopMarker(at(stop), { renderer: this.canvas, color: "#fff", weight: 1, bubblingMouseEvents: false });
     marker.bindTooltip(() => tip(`${route.label}·${stop.number} ${stop.customer}`, clock(stop.ended_at ?? stop.eta)));
     marker.bindPopup(() => this.popup(route, stop), { maxWidth: 300 });
+    marker.on("popupopen", () => (this.opened = stop.id));
+    marker.on("popupclose", () => (this.opened = null));
     marker.on("click", () => this.select(route.id, stop.id));
     this.stops.set(stop.id, marker.addTo(this.drawn));
   }

@@ -4,10 +4,13 @@ import { h } from "./dom.js";
 
 const SECONDS = 12;
 
-/** `kind`: good, bad or busy; `key`: a message of the same key is replaced. */
+/** `kind`: good, bad or busy; `key`: a message of the same key is replaced, unless it says the same:
+ * who listens to the page hears it once. */
 export function say(text, { kind = "good", key = null, action = null } = {}) {
   const box = document.getElementById("plan-messages");
-  if (key) unsay(key);
+  const old = key && find(key);
+  if (old && !action && old.firstChild.textContent === text) return;
+  old?.remove();
   const message = h(
     "div",
     { class: `plan-message ${kind}`, "data-key": key, role: kind === "bad" ? "alert" : null },
@@ -17,9 +20,8 @@ export function say(text, { kind = "good", key = null, action = null } = {}) {
   );
   box.append(message);
   if (kind === "good" && !action) setTimeout(() => message.remove(), SECONDS * 1000);
-  return message;
 }
 
-export function unsay(key) {
-  document.querySelector(`#plan-messages [data-key="${CSS.escape(key)}"]`)?.remove();
-}
+export const unsay = (key) => find(key)?.remove();
+
+const find = (key) => document.querySelector(`#plan-messages [data-key="${CSS.escape(key)}"]`);

@@ -78,27 +78,35 @@ class Page {
       if (status !== 304) {
         this.etag = etag;
         this.told = data;
+        this.stale = true;
       }
-      if (this.told && !this.moving.dragging) this.draw(status !== 304);
+      if (this.told && !this.moving.dragging) this.draw();
     } catch (failure) {
-      const kept = this.day ? ` What is shown is of ${clock(this.lookedAt)}; it is tried again.` : " It is tried again.";
-      say(failure.message + kept, { kind: "bad", key: "look" });
+      this.lost(failure);
     }
     this.timer = setTimeout(() => (document.visibilityState === "visible" ? this.look() : null), this.running ? LOOK_AT_RUN : LOOK);
+  }
+
+  /** What is on the page stays, with the time of which it is. */
+  lost(failure) {
+    const kept = this.day ? ` What is shown is of ${clock(this.lookedAt)}; it is tried again.` : " It is tried again.";
+    const login = { label: "Log in", act: () => window.location.assign(this.urls.login) };
+    say(failure.message + kept, { kind: "bad", key: "look", action: [401, 403].includes(failure.status) ? login : null });
   }
 
   get running() {
     return Boolean(this.told?.asked || this.told?.run?.state === "running");
   }
 
-  draw(changed) {
+  draw() {
     const first = !this.day;
     const late = this.day?.totals.late;
     this.lookedAt = Date.now();
     if (first) useZone(this.told.place.time_zone);
     this.day = dayOf(this.told, this.config.lateMinutes);
     this.run();
-    if (!changed && this.day.totals.late === late) return;
+    if (!this.stale && this.day.totals.late === late) return;
+    this.stale = false;
     if (!this.day.route.has(this.view.selected)) this.view.selected = null;
     if (first && this.day.routes.length === 1) this.view.expanded.add(this.day.routes[0].id);
     this.find();
