@@ -155,7 +155,8 @@ def history():
 
 def test_an_order_goes_from_placed_to_planned(run):
     found, _ = run(in_an_order_is_planned)
-    assert found["history"] == ["placed", "reserved", "planned"]
+    # What it was promised stands between them, as a note that repeats the status.
+    assert list(dict.fromkeys(found["history"])) == ["placed", "reserved", "planned"]
     assert found["reserved"] == 2
     assert found["stored"] >= 7
     assert (found["chain"], found["dead"]) == ([], 0)
