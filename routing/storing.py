@@ -123,7 +123,8 @@ class _Writing:
         is_new, started = route.pk not in self._were, route.starts_at
         self._time(route, planned)
         keys = [visit.stop.key for visit in planned.visits]
-        changed = is_new or keys != [stop.shipment_id for stop in self._were[route.pk]]
+        had = [] if is_new else [(s.shipment_id, s.position) for s in self._were[route.pk]]
+        changed = is_new or had != [(key, n) for n, key in enumerate(keys, start=1)]
         self._routes[route.pk] = route
         stops = [self._stop(route, n, v) for n, v in enumerate(planned.visits, start=1)]
         self._stops[route.pk] = stops

@@ -4,6 +4,7 @@ has left stays as it is, and who is concerned is told, nobody else."""
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from conftest import eventually
@@ -33,6 +34,7 @@ from .conftest import (
     stop_of,
     told,
 )
+from .test_travel import Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -289,6 +291,58 @@ def test_a_frozen_route_can_be_dispatched():
     freeze_route(route_id=route.pk, frozen=True)
     driving.dispatch_route(route_id=route.pk)
     assert state(1) == "dispatched"
+
+
+# --- late on the road ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def server():
+    found = Server()
+    yield found
+    found.close()
+
+
+def test_a_late_vehicles_times_are_those_of_the_map_server(settings, server):
+    """It says 6,000 s a degree; the estimate is a third more."""
+    settings.TRAVEL_URL = server.url
+    depot = make_depot()
+    make_shipments(1, near=0.1)
+    make_shipments(1, first=2, near=0.3)
+    plan(depot)
+    route = Route.objects.get()
+    driving.dispatch_route(route_id=route.pk)
+    hour = timedelta(hours=1)
+    for stop in route.stops.all():
+        Stop.objects.filter(pk=stop.pk).update(eta=stop.eta - hour)
+    Route.objects.update(ends_at=timezone.now())
+    first, second = route.stops.order_by("position")
+    driving.deliver_stop(stop_id=first.pk)
+    second.refresh_from_db()
+    drive = second.eta - timezone.now()
+    north = abs(first.shipment.latitude - second.shipment.latitude)
+    assert abs(drive.total_seconds() - 6000 * north) < 30
+    route.refresh_from_db()
+    back = 6000 * (second.shipment.latitude - depot.latitude)
+    assert abs((route.ends_at - second.eta).total_seconds() - 300 - back) < 30
+
+
+def test_a_late_vehicle_is_back_where_its_tours_end():
+    depot, end = make_depot(), make_depot("quarry", vehicles=1)
+    Depot.objects.filter(pk=end.pk).update(latitude=54.5)
+    depot.vehicles.update(end_depot=end)
+    make_shipments(1, near=0.3)
+    make_shipments(1, first=2, near=0.31)
+    plan(depot)
+    route = Route.objects.get()
+    driving.dispatch_route(route_id=route.pk)
+    planned = route.ends_at - route.stops.latest("position").eta
+    Route.objects.update(ends_at=timezone.now())
+    Stop.objects.update(eta=F("eta") - timedelta(hours=1))
+    driving.deliver_stop(stop_id=route.stops.earliest("position").pk)
+    route.refresh_from_db()
+    late = route.ends_at - route.stops.latest("position").eta
+    assert abs(late - planned) < timedelta(minutes=1)
 
 
 # --- when ---------------------------------------------------------------------------------

@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from routing.models import Alert, Depot, Route, Shipment
 from routing.planning import plan_due_depots
 from routing.problem import Place
+from routing.simulating import replay, shipments_of
 from routing.travel import matrices
+from routing.waves import Along
 
 from .conftest import books_balance, hear, parcel, reserved, told
 from .test_waves import (
@@ -110,3 +113,75 @@ def test_any_day_is_met_in_time(clock, settings, seed):
     if able == len(at_order):
         assert not Alert.objects.exists() and "shipment_unplannable" not in told()
     books_balance()
+
+
+# --- a day again --------------------------------------------------------------------------
+
+
+def a_day_of_orders(clock):
+    make_waves(", ".join(DEPARTURES), vehicles=7).vehicles.update(shift_hours=16)
+    chance = random.Random(11)
+    for number, (ordered, opens, closes, north) in enumerate(random_day(chance, 16), start=1):
+        clock.now = ordered
+        window = {"requested_from": opens, "requested_until": closes}
+        asked = {name: value.isoformat() for name, value in window.items() if value}
+        hear(reserved(number, near=north, **asked))
+
+
+def test_simulate_tells_who_went_and_waited_and_changes_nothing(clock, capsys):
+    a_day_of_orders(clock)
+    before = list(Shipment.objects.order_by("pk").values())
+    call_command("routing", "simulate", depot="mill", date=time("00:00").date(), seconds=0.3)
+    shown = capsys.readouterr().out
+    assert "mill on 2031-05-05, ours" in shown and "08:00" in shown
+    assert all(f"{policy}: cost" in shown for policy in ("ours", "greedy", "lazy"))
+    assert list(Shipment.objects.order_by("pk").values()) == before
+    assert not Route.objects.exists()
+
+
+def test_a_replay_decides_as_the_planner_does(clock):
+    """The same departures, with as many on them."""
+    a_day_of_orders(clock)
+    depot = Depot.objects.get()
+    day = time("00:00").date()
+    rows = shipments_of(depot, day)
+    found = replay(depot, day, rows, along=Along.WORTH, seconds=0.3)
+    first = found.decided[0]
+    clock.now = first.departure.at - LEAD
+    Shipment.objects.filter(ready_at__gt=clock.now).delete()
+    (run,) = plan_due_depots()
+    assert (run.departs_at, run.shipments) == (first.departure.at, first.waiting)
+    assert run.planned == first.leave
+    assert sum(route.cost for route in Route.objects.all()) == pytest.approx(first.cost)
+
+
+def test_greedy_lets_all_go_and_lazy_only_who_must(clock):
+    a_day_of_orders(clock)
+    depot, day = Depot.objects.get(), time("00:00").date()
+    rows = shipments_of(depot, day)
+    found = {along: replay(depot, day, rows, along=along, seconds=0.3) for along in Along}
+    able = {row.pk for row in rows if feasible(row, row.ready_at)}
+    assert len(able) > 10
+    assert able.isdisjoint(found[Along.WORTH].unmet)
+    assert all(one.leave == one.must for one in found[Along.NOBODY].decided)
+    first = {along: one.decided[0] for along, one in found.items()}
+    assert first[Along.ALL].leave > first[Along.NOBODY].leave
+    assert found[Along.WORTH].cost <= found[Along.ALL].cost
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"depot": "nowhere", "date": time("00:00").date()}, "a depot that there is"),
+        ({"depot": "mill"}, "with --date a day of it"),
+        ({"depot": "mill", "date": time("00:00", 9).date()}, "No shipment of mill became ready"),
+        (
+            {"depot": "mill", "date": time("00:00").date(), "departures": "8 o'clock"},
+            "no time of day",
+        ),
+    ],
+)
+def test_simulate_says_what_is_wrong(clock, options, says):
+    make_waves()
+    with pytest.raises(CommandError, match=says):
+        call_command("routing", "simulate", **options)
