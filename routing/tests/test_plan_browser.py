@@ -174,10 +174,12 @@ def test_an_open_popup_stays_when_the_day_changes(desk, routes):
     unfold(page, routes[0])
     page.locator(".plan-stop .plan-link").first.click()
     expect(page.locator(".plan-popup")).to_be_visible()
+    old = page.locator(".plan-popup").element_handle()
     freeze_route(route_id=routes[1].pk, frozen=True)
     desk.again()
     expect(card(page, routes[1]).locator(".plan-state")).to_have_text("frozen")
-    expect(page.locator(".plan-popup")).to_have_count(1)  # the old one has faded out
+    old.wait_for_element_state("hidden")
+    expect(page.locator(".plan-popup")).to_be_visible()
 
 
 def test_who_comes_after_their_window_is_marked_late(desk, routes):
