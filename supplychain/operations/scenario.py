@@ -74,6 +74,26 @@ def build(orders: int = ORDERS, seed: int = SEED) -> Scenario:
     return world
 
 
+def more(world: Scenario, count: int, seed: int = SEED + 2) -> Scenario:
+    """As many orders again for the same products, all that they need in stock."""
+    chance = random.Random(seed)  # noqa: S311 - likewise
+    prices = {p["sku"]: p["price"] for p in world.products}
+    places, known = _places(), len(world.orders)
+    numbers = range(known + 1, known + count + 1)
+    added = Scenario(orders=[_order(chance, n, places, prices) for n in numbers])
+    added.stock = {code: {} for code, *_ in WAREHOUSES}
+    for sku, units in sorted(_demand(added.orders).items()):
+        added.stock[chance.choice(WAREHOUSES)[0]][sku] = units
+    return added
+
+
+def _demand(orders: list[dict[str, Any]]) -> Counter[str]:
+    demand: Counter[str] = Counter()
+    for order in orders:
+        demand.update({line["sku"]: line["quantity"] for line in order["lines"]})
+    return demand
+
+
 def _change_minds(chance: random.Random, world: Scenario) -> None:
     """Of the orders that are not cancelled some are urgent, some wait for a payment that comes
     or doesn't come, and some lose a unit."""
@@ -145,9 +165,7 @@ def _order(
 def _stock_up(chance: random.Random, world: Scenario) -> None:
     """93 % of the demand at first, spread unevenly over the warehouses, so that some orders
     split and some wait; the rest comes in later."""
-    demand: Counter[str] = Counter()
-    for order in world.orders:
-        demand.update({line["sku"]: line["quantity"] for line in order["lines"]})
+    demand = _demand(world.orders)
     codes = [code for code, *_ in WAREHOUSES]
     world.stock = {code: {} for code in codes}
     world.late_stock = {code: {} for code in codes}

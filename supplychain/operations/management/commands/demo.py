@@ -48,6 +48,8 @@ STAGE = 300.0
 FAILING = 3
 #: How long orders may go unconfirmed: those that will be confirmed, and those that won't.
 PATIENT, IMPATIENT = timedelta(hours=1), timedelta(seconds=3)
+#: Orders that come in for who looks at the pages.
+WORK_LEFT = 90
 
 
 class _Quiet(WSGIRequestHandler):
@@ -80,7 +82,10 @@ class Command(BaseCommand):
         address = f"http://127.0.0.1:{server.server_port}"
         password = _admin()
         with Embedded() as system:
-            found = _Journey(self.console, system, address, options["orders"]).run()
+            journey = _Journey(self.console, system, address, options["orders"])
+            found = journey.run()
+            if options["serve"]:
+                journey.leave_work()
             self._tell(address, password)
             if options["serve"]:
                 self._wait(system)
@@ -113,8 +118,11 @@ class Command(BaseCommand):
 
     def _tell(self, address: str, password: str) -> None:
         self.console.print(
-            f"\n[bold]Pages[/] (`make demo ARGS=--serve` keeps them up)\n"
+            f"\n[bold]Pages[/] (`make demo ARGS=--serve` keeps them up, with {WORK_LEFT} more orders "
+            "to dispatch)\n"
             f"  admin      {address}/admin/   user admin, password {password}\n"
+            f"  plan       {address}/admin/plan/   the routes on a map\n"
+            f"  driver     {address}/drive/   for a phone\n"
             f"  API docs   {address}/api/docs/\n"
             f"  figures    {address}/api/v1/analytics/summary/ (once logged in)\n"
             f"  health     {address}/readyz\n"
@@ -189,6 +197,14 @@ class _Journey:
         report.show(self._console, seconds, counters["retried"])
         return books.faults()
 
+    def leave_work(self) -> None:
+        """For who looks at the pages: routes that have not left, to be moved, frozen, driven."""
+        more = scenario.more(self._world, WORK_LEFT)
+        with self._progress:
+            self._book_in(more.stock, "for more orders")
+            self._accepted("More orders, for you", more.orders)
+            self._wait_for_plans("  planned")
+
     # --- stages ---------------------------------------------------------------------------
 
     def _set_up(self) -> None:
@@ -198,8 +214,14 @@ class _Journey:
         self._watch("Depots known to routing", Depot.objects.count, len(scenario.WAREHOUSES))
 
     def _place(self) -> None:
+        self._ids = self._accepted("Orders accepted by the API", self._world.orders)
+        allocated = Order.objects.exclude(status=Status.PLACED, allocation_sequence=0)
+        self._watch("Orders allocated", allocated.count, len(self._ids))
+
+    def _accepted(self, what: str, orders: list[dict[str, Any]]) -> dict[str, str]:
+        """Their keys by the channel's."""
         token = CreateChannel.channel_token("demo", "Demo shop")
-        task = self._progress.add_task("Orders accepted by the API", total=len(self._world.orders))
+        task = self._progress.add_task(what, total=len(orders))
 
         def post(body: dict[str, Any]) -> tuple[str, str]:
             body = {**body, **self._confirm_by(body["external_id"])}
@@ -207,9 +229,7 @@ class _Journey:
             self._progress.advance(task)
             return body["external_id"], answer["id"]
 
-        self._ids = dict(_in_parallel(post, self._world.orders))
-        allocated = Order.objects.exclude(status=Status.PLACED, allocation_sequence=0)
-        self._watch("Orders allocated", allocated.count, len(self._ids))
+        return dict(_in_parallel(post, orders))
 
     def _confirm_by(self, external_id: str) -> dict[str, str]:
         if external_id in self._world.confirmed:
@@ -277,13 +297,17 @@ class _Journey:
             self._call("post", path, token, json=body)
 
     def _receive(self) -> None:
-        """The missing stock comes in, through the API; backorders are filled."""
+        """The missing stock comes in; backorders are filled."""
+        self._book_in(self._world.late_stock, "late delivery")
+
+    def _book_in(self, stock: dict[str, dict[str, int]], reference: str) -> None:
+        """Through the API."""
         user = get_user_model().objects.get(username="admin")
         token = Token.objects.get_or_create(user=user)[0].key
-        for code, units in self._world.late_stock.items():
+        for code, units in stock.items():
             lines = [{"sku": sku, "quantity": n} for sku, n in sorted(units.items())]
             if lines:
-                body = {"warehouse": code, "reference": "late delivery", "lines": lines}
+                body = {"warehouse": code, "reference": reference, "lines": lines}
                 self._call("post", "receipts/", token, json=body)
         self._settle()
 
