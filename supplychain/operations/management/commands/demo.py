@@ -118,8 +118,8 @@ class Command(BaseCommand):
 
     def _tell(self, address: str, password: str) -> None:
         self.console.print(
-            f"\n[bold]Pages[/] (`make demo ARGS=--serve` keeps them up, with {WORK_LEFT} more orders "
-            "to dispatch)\n"
+            f"\n[bold]Pages[/] (`make demo ARGS=--serve` keeps them up, with {WORK_LEFT} "
+            "more orders to dispatch)\n"
             f"  admin      {address}/admin/   user admin, password {password}\n"
             f"  plan       {address}/admin/plan/   the routes on a map\n"
             f"  driver     {address}/drive/   for a phone\n"
