@@ -134,6 +134,19 @@ def test_the_day_is_drawn_as_map_list_and_timeline(desk, routes):
     expect(popup.get_by_role("link", name="Order’s journey")).to_be_visible()
 
 
+def test_one_route_is_shown_alone_from_the_list_and_from_the_timeline(desk, routes):
+    page, (first, second) = desk.open(), routes
+    card(page, second).hover()
+    card(page, second).get_by_role("button", name="Show").click()
+    expect(card(page, second)).to_have_class("plan-route selected hovered")
+    expect(card(page, second).locator(".plan-stop")).to_have_count(2)
+    page.locator(f'[data-stop="{stops(first)[1]}"].service').hover()
+    expect(page.locator(".plan-tip")).to_contain_text("service")
+    page.locator(f'[data-stop="{stops(first)[1]}"].service').click()
+    expect(card(page, first).locator(".plan-stop.chosen")).to_have_count(1)
+    expect(page.locator(".plan-popup")).to_contain_text("2 of 2")
+
+
 def test_a_stop_is_found_by_customer_order_or_shipment(desk, routes):
     page = desk.open()
     one = stop_of(3)

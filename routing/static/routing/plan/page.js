@@ -166,8 +166,8 @@ class Page {
   hover(id) {
     if (this.view.hovered === id) return;
     this.view.hovered = id;
-    cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.shade());
+    cancelAnimationFrame(this.drawing);
+    this.drawing = requestAnimationFrame(() => this.shade());
   }
 
   shade() {
