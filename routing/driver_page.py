@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import Case, Count, Q, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.templatetags.static import static
@@ -26,7 +26,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from . import drivers, selectors
-from .models import MAX_PHOTOS, Stop
+from .models import MAX_PHOTOS, Route, Stop
 from .serializers import RouteDetailOut
 
 View = Callable[..., HttpResponse]
@@ -43,6 +43,8 @@ REASONS = (
 RECALLED = "The order was cancelled"
 #: Routes on a list, at most.
 LISTED = 200
+#: What is done stands below what is to be driven.
+_OVER = Case(When(state=Route.State.COMPLETED, then=1), default=0)
 _FILES = Path(__file__).parent / "static" / "routing" / "driver"
 
 
@@ -66,7 +68,8 @@ def routes(request: HttpRequest) -> HttpResponse:
     visited = Count("stops", filter=~Q(stops__state=Stop.State.DROPPED))
     ended = Count("stops", filter=Q(stops__state__in=(Stop.State.DELIVERED, Stop.State.FAILED)))
     rows = selectors.named(drivers.current(drivers.driven_by(request.user)))
-    rows = rows.annotate(visited=visited, ended=ended).order_by("starts_at", "pk")[:LISTED]
+    rows = rows.annotate(visited=visited, ended=ended, over=_OVER)
+    rows = rows.order_by("over", "starts_at", "pk")[:LISTED]
     return render(request, "routing/driver_routes.html", {"routes": rows, "page": _page(request)})
 
 

@@ -114,6 +114,23 @@ def test_the_list_says_how_far_each_route_is(driver, route):
     assert "1 of 2 stops done" in driver.get("/drive/").content.decode()
 
 
+def test_what_is_done_stands_last(driver, route):
+    copy = Route(
+        depot=route.depot,
+        run=route.run,
+        vehicle=route.vehicle,
+        day=route.day,
+        state=Route.State.COMPLETED,
+        starts_at=route.starts_at - timedelta(hours=3),
+        ends_at=route.starts_at,
+        distance_km=1,
+        load_kg=1,
+        load_m3=0,
+    )
+    copy.save()
+    assert listed(driver) == [route.pk, copy.pk]
+
+
 @pytest.mark.parametrize("role", ["", "warehouse staff", "auditors"])
 def test_who_has_nothing_to_drive_is_told_so(client, route, role):
     client.force_login(somebody("bob", role, staff=True))
