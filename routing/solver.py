@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Imported when they are first asked for: they hold tens of MB, and most processes never plan.
 ENGINES = {"pyvrp": "routing.engines.with_pyvrp", "ortools": "routing.engines.with_ortools"}
+#: In this order, what "auto" takes: the first that covers the problem.
+BEST_FIRST = (ENGINES["pyvrp"], "routing.engines.with_both", ENGINES["ortools"])
 #: Part of the time that the first plan may take, and the seconds that it may take always.
 FIRST_PART, FIRST_LEAST = 0.3, 0.5
 #: Seconds, after the search, in which to put stops it has left out into its plan, if they fit.
@@ -49,8 +51,9 @@ def solve(
     """Plan the stops with at most one route per vehicle, within so many seconds and a little.
 
     ``engine`` is "ortools", "pyvrp" or "auto": PyVRP where it covers the problem, being clearly
-    better there. ``warm_start`` may be a plan for other stops and vehicles: what is the same,
-    stays, and with the problem it was made for the result is never worse.
+    better there; where only breaks keep it from that, both in turn. ``warm_start`` may be a plan
+    for other stops and vehicles: what is the same, stays, and with the problem it was made for
+    the result is never worse.
     """
     began = time.monotonic()
     searcher = _engine(engine, problem)
@@ -67,8 +70,8 @@ def solve(
 
 def _engine(name: str, problem: Problem) -> ModuleType:
     if name == "auto":
-        pyvrp = import_module(ENGINES["pyvrp"])
-        return pyvrp if pyvrp.covers(problem) else import_module(ENGINES["ortools"])
+        engines = map(import_module, BEST_FIRST)
+        return next((one for one in engines if one.covers(problem)), import_module(BEST_FIRST[-1]))
     if name not in ENGINES:
         raise UnknownEngine(f"There is no engine {name}; there are auto, {', '.join(ENGINES)}.")
     return import_module(ENGINES[name])

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from .insertion import Gaps
-from .problem import Key, Plan, Problem, Stop
+from .problem import Key, Plan, Problem, Stop, Vehicle
 from .reasons import NO_ROOM, NO_TIME, NOT_WORTH
+from .schedule import planned_route
 
 Orders = Mapping[Key, Sequence[Stop]]
 
@@ -31,7 +32,7 @@ def completed(problem: Problem, orders: Orders, *, until: float) -> Plan:
     ``until``, of time.monotonic(), bounds the search for places; the stops that are hardest to
     serve come first.
     """
-    gaps = Gaps(problem, orders)
+    gaps = Gaps(problem, _as_far_as_they_hold(problem, orders))
     visited = {stop.key for route in gaps.routes.values() for stop in route.stops}
     unserved: dict[Key, str] = {}
     todo = [stop for stop in problem.stops if stop.key not in visited]
@@ -44,6 +45,25 @@ def completed(problem: Problem, orders: Orders, *, until: float) -> Plan:
         else:
             gaps.accept(offer)
     return Plan(tuple(gaps.routes.values()), unserved)
+
+
+def _as_far_as_they_hold(problem: Problem, orders: Orders) -> Orders:
+    """Out of a route that can't be driven, those are left that come too much or too late."""
+    return {
+        key: stops
+        if not stops or planned_route(problem, problem.vehicle_of[key], stops)
+        else _held(problem, problem.vehicle_of[key], stops)
+        for key, stops in orders.items()
+        if key in problem.vehicle_of
+    }
+
+
+def _held(problem: Problem, vehicle: Vehicle, stops: Sequence[Stop]) -> list[Stop]:
+    held: list[Stop] = []
+    for stop in stops:
+        if planned_route(problem, vehicle, [*held, stop]):
+            held.append(stop)
+    return held
 
 
 def _hardest_first(problem: Problem, stops: Iterable[Stop]) -> list[Stop]:

@@ -60,9 +60,9 @@ class _Model:
         self._model.solver().ReSeed(seed)
         self._seed = seed
         self._horizon = max(vehicle.end_s for vehicle in problem.vehicles)
-        self._metres, self._seconds = units.drivable(problem)
-        self._add_costs()
-        self._add_time()
+        metres, seconds = units.drivable(problem)
+        self._add_costs(metres)
+        self._add_time(seconds)
         self._add_loads()
         if any(stop.release_s > 0 for stop in problem.stops):
             self._add_releases()
@@ -78,19 +78,19 @@ class _Model:
         index: int = self._manager.NodeToIndex(self._problem.node_of[stop.key])
         return index
 
-    def _add_costs(self) -> None:
+    def _add_costs(self, metres: Any) -> None:
         evaluators: dict[int, int] = {}
         for number, rate in enumerate(self._costs.metre):
             if rate not in evaluators:
-                matrix = (self._metres * rate).tolist()
+                matrix = (metres * rate).tolist()
                 evaluators[rate] = self._model.RegisterTransitMatrix(matrix)
             self._model.SetArcCostEvaluatorOfVehicle(evaluators[rate], number)
             self._model.SetFixedCostOfVehicle(self._costs.fixed[number], number)
 
-    def _add_time(self) -> None:
+    def _add_time(self, driving: Any) -> None:
         """Time from the start of service at one place to the arrival at the next."""
         service = [0] * len(self._problem.depots) + [s.service_s for s in self._problem.stops]
-        legs = self._seconds + [[seconds] for seconds in service]
+        legs = driving + [[seconds] for seconds in service]
         transit = self._model.RegisterTransitMatrix(legs.tolist())
         self._model.AddDimension(transit, self._horizon, self._horizon, False, "time")
         self._time = self._model.GetDimensionOrDie("time")

@@ -40,11 +40,15 @@ LAST_PART, LAST = 0.1, 0.5
 #: makes every step slower. So many, and more by this part of the vehicles in use.
 SPARE, SPARE_PART = 3, 0.3
 
+#: Stops that it can bear.
+MOST_STOPS = 2500
+
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def covers(problem: Problem) -> bool:
-    return bool(problem.vehicles)
+    """With more stops its model would take more than a GB for each seed."""
+    return bool(problem.vehicles) and len(problem.stops) <= MOST_STOPS
 
 
 def search(

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from routing import solver
-from routing.engines import with_ortools, with_pyvrp
+from routing.engines import with_both, with_ortools, with_pyvrp
 from routing.problem import NO_WAY, BadProblem, Break, Plan, Problem, Travel
 from routing.reasons import NO_ROOM, NOT_IN_TIME, NOT_WORTH
 from routing.schedule import planned_route
 from routing.solver import UnknownEngine, solve
+from routing.start import completed, orders_of
 from routing.validate import score, violations
 
 from .problems import DEPOT, HOUR, LEEDS, NO_BREAKS, YORK, problem, problems, served, stop, van
@@ -38,6 +40,8 @@ def _no_search_fails(caplog, request):
 def solved(given, seconds=0.15, **how):
     plan = solve(given, seconds=seconds, **how)
     assert violations(given, plan) == []
+    visits = [visit.stop.key for route in plan.routes for visit in route.visits]
+    assert sorted([*visits, *plan.unserved]) == sorted(stop.key for stop in given.stops)
     assert all(plan.unserved.values())
     return plan
 
@@ -96,10 +100,43 @@ def test_what_the_engines_find_is_valid_as_it_is(given):
     """Else their models would be wrong, and the plan made at once be all that comes out."""
     possible = given.only([s for s in given.stops if not solver.hopeless(given, s)])
     for engine in (with_pyvrp, with_ortools) if possible.stops else ():
+        if not engine.covers(possible):
+            continue
         until = time.monotonic() + 0.03
         for orders in engine.search(possible, Plan(), warm=False, until=until, seeds=[1]):
             for key, stops in orders.items():
                 assert planned_route(possible, possible.vehicle_of[key], stops)
+
+
+@many
+@given(problems())
+def test_engines_may_start_from_any_plan(given):
+    """Whether all stops must be served then, or some have no place."""
+    possible = given.only([s for s in given.stops if not solver.hopeless(given, s)])
+    first = solve(possible, seconds=0)
+    for engine in (with_pyvrp, with_ortools, with_both):
+        if not (possible.stops and engine.covers(possible)):
+            continue
+        until = time.monotonic() + 0.03
+        for orders in engine.search(possible, first, warm=True, until=until, seeds=[1]):
+            for key, stops in orders.items():
+                assert planned_route(possible, possible.vehicle_of[key], stops)
+
+
+@many
+@given(problems(), st.randoms(use_true_random=False))
+def test_a_plan_made_for_another_problem_is_mended(given, chance):
+    """Its vehicles come from elsewhere, carry less, and have other shifts; stops have changed."""
+    before = solve(given, seconds=0)
+    narrower = [
+        replace(v, capacity_kg=v.capacity_kg * chance.random(), end_s=v.end_s - 3600)
+        for v in given.vehicles
+        if chance.random() < 0.8
+    ]
+    stops = tuple(replace(s, service_s=s.service_s + 600) for s in given.stops)
+    changed = replace(given, vehicles=tuple(narrower), stops=stops)
+    solved(changed, 0.0, warm_start=before)
+    solved(changed, 0.03, warm_start=before, engine="ortools")
 
 
 # --- one constraint each ------------------------------------------------------------------
@@ -217,6 +254,39 @@ def test_a_break_is_taken_between_two_services():
     assert len(served(solved(given))) < 11
 
 
+def test_breaks_are_no_reason_for_poor_plans():
+    """PyVRP does not know them, but finds what OR-Tools goes on from."""
+    lunch = Break(11 * HOUR, 13 * HOUR, 45 * 60)
+    given = town(150, breaks=(lunch,))
+    assert not with_pyvrp.covers(given) and with_both.covers(given)
+    auto, without = solved(given, 2.0), solved(given, 0)
+    assert auto.unserved == {}
+    assert auto.cost < 0.93 * without.cost
+    assert all(len(route.breaks_s) == 1 for route in auto.routes)
+
+
+def test_a_shift_is_shorter_only_by_the_breaks_that_lie_in_it():
+    early, noon = Break(5 * HOUR, 6 * HOUR, 900), Break(12 * HOUR, 13 * HOUR, 2700)
+    late = Break(20 * HOUR, 21 * HOUR, 900)
+    short = with_both._shortened(van(breaks=(early, noon, late)))
+    assert (short.start_s, short.end_s, short.breaks) == (8 * HOUR, 18 * HOUR - 2700, ())
+    nothing_left = with_both._shortened(van(end=8 * HOUR + 60, breaks=(Break(0, 13 * HOUR, 2700),)))
+    assert nothing_left.end_s == nothing_left.start_s
+
+
+def test_a_route_that_is_too_long_keeps_what_it_can():
+    """In its order; what comes too much goes elsewhere, or nowhere."""
+    stops = [stop(n, 0.02 * n, service_s=1800) for n in range(1, 7)]
+    before = solved(problem(*stops), 0)
+    order = [s.key for s in before.routes[0].stops]
+    changed = problem(*stops, vehicles=[van(end=11 * HOUR)])
+    plan = completed(changed, orders_of(changed, before), until=time.monotonic() + 5)
+    assert violations(changed, plan) == []
+    kept = [s.key for s in plan.routes[0].stops]
+    assert 3 <= len(kept) < 6
+    assert [key for key in order if key in kept] == kept
+
+
 def test_one_way_streets_are_driven_in_their_direction(engine):
     """Three places in a circle; the other way round it is ten times as far."""
     around = np.full((4, 4), 90_000)
@@ -254,6 +324,8 @@ def test_a_shift_ends_with_the_vehicle_back():
         (stop(1, prize=math.nan), [van()], "its prize is negative or not a number"),
         (stop(1, windows=((2, 1),)), [van()], "its delivery window closes before it opens"),
         (stop(1), [], "no vehicle is free"),
+        (stop(1, priority=-1), [van()], "its priority is not from 0 to 9"),
+        (stop(1, release_s=10**9), [van()], "its service or release is at no time of the plan"),
         (stop(1, skills=COLD), [van()], "no vehicle has cold"),
         (stop(1, kg=1001), [van()], "1001 kg are more than any vehicle carries"),
         (stop(1, m3=9), [van()], "9 m³ are more than any vehicle for its weight holds"),
@@ -278,6 +350,33 @@ def test_an_impossible_stop_gets_its_reason_and_holds_up_nobody(impossible, vehi
     plan = solved(problem(impossible, other, vehicles=vehicles))
     assert plan.unserved[impossible.key] == reason
     assert served(plan) == ({other.key} if vehicles else set())
+
+
+def test_without_vehicles_all_that_one_had_is_unserved():
+    given = problem(stop(1), stop(2))
+    before = solved(given)
+    none = replace(given, vehicles=())
+    assert set(solved(none, warm_start=before).unserved.values()) == {"no vehicle is free"}
+    plan = completed(none, orders_of(none, before), until=time.monotonic() + 5)
+    assert set(plan.unserved.values()) == {NO_ROOM}
+
+
+def test_vehicles_that_may_stop_nowhere_serve_nobody():
+    plan = solved(problem(stop(1), vehicles=[van(max_stops=0)]))
+    assert list(plan.unserved.values()) == ["no vehicle has room for a stop"]
+
+
+def test_more_than_ortools_bears_is_planned_without_a_search(monkeypatch):
+    monkeypatch.setattr(with_ortools, "MOST_STOPS", 3)
+    given = problem(*(stop(n) for n in range(1, 5)))
+    assert not with_ortools.covers(given)
+    assert solved(given, engine="ortools").unserved == {}
+
+
+def test_two_stops_at_one_place_are_two_stops(engine):
+    given = problem(stop(1), stop(2), stop(3))
+    (route,) = solved(given, engine=engine).routes
+    assert len(route.visits) == 3
 
 
 def test_a_stop_that_no_road_leads_to_is_told(engine):
