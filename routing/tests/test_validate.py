@@ -9,10 +9,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from routing.problem import Break, Plan, Visit
+from routing.schedule import fits, planned_route
 from routing.solver import solve
 from routing.validate import score, violations
 
-from .problems import HOUR, problem, problems, stop, van
+from .problems import HOUR, NO_BREAKS, problem, problems, served, stop, van
 
 NOON = Break(12 * HOUR, 13 * HOUR, 1800)
 FINE = problem(
@@ -179,29 +180,20 @@ def test_the_score_counts_who_is_left_out_before_money(fine):
 
 # --- any plan of any problem --------------------------------------------------------------
 
-
-def _longer(route):
-    return replace(route, distance_m=route.distance_m + 1)
-
-
-def _dearer(route):
-    return replace(route, cost=route.cost + 0.01)
-
-
-def _early(route):
-    return replace(route, return_s=route.visits[-1].arrival_s - 1)
+many = hypothesis_settings(
+    max_examples=80,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
-def _before_work(route):
-    return replace(route, departure_s=route.vehicle.start_s - 1)
-
-
-def _twice(route):
-    return replace(route, visits=route.visits * 2)
-
-
-def _fewer(route):
-    return replace(route, visits=route.visits[1:])
+def _turned(route):
+    """The same times in another order: no stop where it was."""
+    stops = route.stops[1:] + route.stops[:1]
+    visits = tuple(Visit(s, v.arrival_s) for s, v in zip(stops, route.visits, strict=True))
+    return replace(route, visits=visits)
 
 
 def _in_no_window(route):
@@ -210,26 +202,106 @@ def _in_no_window(route):
     return replace(route, visits=(Visit(visit.stop, after), *route.visits[1:]))
 
 
-def _restless(route):
-    return replace(route, breaks_s=(*route.breaks_s, 0))
+def _hurried(route):
+    """Served as soon as the vehicle leaves, though it must drive there."""
+    first = Visit(route.visits[0].stop, route.departure_s - 1)
+    return replace(route, visits=(first, *route.visits[1:]))
 
 
-@hypothesis_settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-@given(
-    problems(),
-    st.sampled_from(
-        [_longer, _dearer, _early, _before_work, _twice, _fewer, _in_no_window, _restless]
-    ),
-)
-def test_any_plan_is_valid_until_it_is_tampered_with(given, tamper):
+def _other(route, **changes):
+    """Another vehicle under the same name."""
+    return replace(route, vehicle=replace(route.vehicle, **changes))
+
+
+def _unreal(route):
+    light = Visit(replace(route.visits[0].stop, load_kg=0.0, items=99), route.visits[0].arrival_s)
+    return replace(route, visits=(light, *route.visits[1:]))
+
+
+#: What spoils a route, and what is said of it then.
+SPOILT = [
+    (lambda r: replace(r, distance_m=r.distance_m + 1), "m long, not"),
+    (lambda r: replace(r, cost=r.cost + 0.01), "its tour costs"),
+    (lambda r: replace(r, cost=float("nan")), "its tour costs"),
+    (lambda r: replace(r, return_s=r.visits[-1].arrival_s - 1), "it is back faster"),
+    (lambda r: replace(r, return_s=r.vehicle.end_s + 1), "outside its shift"),
+    (lambda r: replace(r, departure_s=r.vehicle.start_s - 1), "outside its shift"),
+    (lambda r: replace(r, visits=r.visits * 2), "is visited 2 times"),
+    (lambda r: replace(r, visits=r.visits[1:]), "either visited or unserved"),
+    (lambda r: replace(r, visits=()), "its route has no stop"),
+    (lambda r: replace(r, breaks_s=(*r.breaks_s, 0)), "breaks are planned"),
+    (_hurried, "faster than one can drive"),
+    (lambda r: _other(r, capacity_kg=1e9), "is not one of the problem"),
+    (lambda r: _other(r, key="stranger"), "vehicle stranger is not one of the problem"),
+    (_unreal, "is not one of the problem"),
+]
+
+
+@many
+@given(problems(), st.sampled_from(SPOILT))
+def test_any_plan_is_valid_until_it_is_spoilt_and_then_the_fault_is_named(given, how):
+    spoil, told = how
     plan = solve(given, seconds=0)
     assert violations(given, plan) == []
     for n, route in enumerate(plan.routes):
-        routes = (*plan.routes[:n], tamper(route), *plan.routes[n + 1 :])
-        assert violations(given, replace(plan, routes=routes)), (tamper, route)
+        routes = (*plan.routes[:n], spoil(route), *plan.routes[n + 1 :])
+        assert told in "; ".join(violations(given, replace(plan, routes=routes))), route
+
+
+@many
+@given(problems())
+def test_a_window_that_is_missed_is_named(given):
+    plan = solve(given, seconds=0)
+    for n, route in enumerate(plan.routes):
+        if not route.visits[0].stop.windows:
+            continue
+        routes = (*plan.routes[:n], _in_no_window(route), *plan.routes[n + 1 :])
+        told = f"stop {route.visits[0].stop.key} is reached outside its window"
+        assert told in "; ".join(violations(given, replace(plan, routes=routes)))
+
+
+@many
+@given(problems(NO_BREAKS))
+def test_stops_that_change_places_are_found_out(given):
+    """But where the ways are as long and the windows as wide."""
+    plan = solve(given, seconds=0)
+    for n, route in enumerate(plan.routes):
+        turned = _turned(route)
+        spoilt = replace(plan, routes=(*plan.routes[:n], turned, *plan.routes[n + 1 :]))
+        anew = planned_route(given, route.vehicle, turned.stops)
+        same = anew and (anew.distance_m, anew.cost) == (route.distance_m, route.cost)
+        assert violations(given, spoilt) or same
+
+
+@many
+@given(problems())
+def test_a_route_given_to_another_vehicle_is_judged_by_that_one(given):
+    plan = solve(given, seconds=0)
+    used = {route.vehicle.key for route in plan.routes}
+    for route in plan.routes:
+        for vehicle in given.vehicles:
+            if vehicle == route.vehicle:
+                continue
+            swapped = replace(route, vehicle=vehicle)
+            routes = tuple(swapped if r is route else r for r in plan.routes)
+            found = "; ".join(violations(given, replace(plan, routes=routes)))
+            if vehicle.key in used:
+                assert f"vehicle {vehicle.key} has 2 routes" in found
+            if not fits(vehicle, route.stops):
+                assert " over its " in found or " needs " in found
+            if route.departure_s < vehicle.start_s:
+                assert f"vehicle {vehicle.key}: on the road from" in found
+
+
+@many
+@given(problems())
+def test_reasons_must_be_those_of_the_stops_left_out(given):
+    plan = solve(given, seconds=0)
+    for key in plan.unserved:
+        for reasons in ({key: ""}, {}):
+            others = {k: why for k, why in plan.unserved.items() if k != key}
+            told = f"stop {key} must be either visited or unserved with a reason"
+            assert told in violations(given, Plan(plan.routes, others | reasons))
+    for key in served(plan):
+        both = Plan(plan.routes, {**plan.unserved, key: "but it is visited"})
+        assert f"stop {key} must be either visited" in "; ".join(violations(given, both))
