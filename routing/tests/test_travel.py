@@ -1,5 +1,6 @@
 """Travel times: the estimate, and a map server that is well, ill, or away."""
 
+import gzip
 import json
 import logging
 import threading
@@ -67,13 +68,7 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.asked.append(self.path)
-                if outer.does:
-                    outer.does(self)
-                    return
-                body = outer.says if outer.says is not None else outer.table(self.path)
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+                (outer.does or outer.answer)(self)
 
             def log_message(self, *_):
                 pass
@@ -83,6 +78,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self._http.server_port}/"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self._thread.start()
+
+    def answer(self, handler):
+        body = self.says if self.says is not None else self.table(handler.path)
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
 
     def table(self, path):
         parts = urlsplit(path)
@@ -205,6 +206,50 @@ def test_an_error_or_a_redirect_is_none_of_its_tables(server, caplog):
         assert f"HTTP {status}" in caplog.text
 
 
+def test_nobody_is_asked_whom_the_server_points_to(server, caplog):
+    """It could be any host of the network."""
+    elsewhere = Server()
+
+    def point(handler):
+        handler.send_response(307)
+        handler.send_header("Location", f"{elsewhere.url}{handler.path}")
+        handler.end_headers()
+
+    server.does = point
+    try:
+        assert is_estimate(Roads(server.url, 5).table(PLACES, PLACES))
+        assert elsewhere.asked == []
+    finally:
+        elsewhere.close()
+    assert "HTTP 307" in caplog.text
+
+
+def _pack(handler):
+    """A few kB that unpack to more than anybody wants to keep."""
+    packed = gzip.compress(b" " * 100_000_000)
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.end_headers()
+    handler.wfile.write(packed)
+
+
+def _boast(handler):
+    """Promises a length that never comes."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "9" * 15)
+    handler.end_headers()
+    handler.wfile.write(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("ill", "why"), [(_pack, "the answer is too long"), (_boast, "IncompleteRead")]
+)
+def test_an_answer_that_is_not_what_it_seems_is_none(server, caplog, ill, why):
+    server.does = ill
+    assert is_estimate(Roads(server.url, 5).table(PLACES, PLACES))
+    assert why in caplog.text
+
+
 def _drip(handler):
     """One byte now and then, for ever; each in time for a socket's time-out."""
     handler.send_response(200)
@@ -229,6 +274,21 @@ def test_a_server_that_hangs_is_not_waited_for(server, caplog, ill):
     assert is_estimate(Roads(server.url, 0.3).table(PLACES, PLACES))
     assert time.monotonic() - began < 5
     assert "imeout" in caplog.text or "timed out" in caplog.text
+
+
+def test_a_table_has_one_time_for_all_its_requests(server, monkeypatch, caplog):
+    """However many there are: here nine, of which each is in time by itself."""
+    monkeypatch.setattr(road, "CHUNK", 4)
+    places = [stop(n, 0.01 * n).place for n in range(10)]
+    honest = server.answer
+
+    def slowly(handler):
+        time.sleep(0.2)
+        honest(handler)
+
+    server.does = slowly
+    assert is_estimate(Roads(server.url, 0.7).table(places, places), places)
+    assert len(server.asked) < 9
 
 
 def test_a_server_that_is_away_is_left_alone_for_a_while(server, monkeypatch, caplog):

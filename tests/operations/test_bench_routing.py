@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -556,6 +557,9 @@ def test_table_and_plot_are_written_with_date_and_command(bench, tmp_path):
     bench(sample.EURO_STATIC, sample.EURO_DYNAMIC, page=path)
     written = path.read_text()
     assert "`make bench-routing` on 20" in written
+    assert f"{os.cpu_count()} cores (" in written
+    for library in ("Python 3.", "ortools 9.", "pyvrp 0.", "numpy "):
+        assert library in written
     assert "| euro_static | auto (pyvrp) | 1 | 0.00 % | 0.00 % | 0 |" in written
     assert f"| 1 in all | {BEST_DYNAMIC} | 500 | 1,000 | 900 | 24.00 % | -38.00 % |" in written
     assert "(page.svg)" in written

@@ -6,12 +6,15 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from .plot import svg
 from .results import Result
 from .sample import EPOCH_SECONDS, REAL_DAY
 from .table import DynamicRow, Goal, Row, gap
+
+LIBRARIES = ("ortools", "pyvrp", "numpy")
 
 _ABOUT_DAYS = (
     f"Seconds driven, for the same requests. Ours had {EPOCH_SECONDS:g} s for an epoch on all "
@@ -37,8 +40,8 @@ def markdown(report: Report, command: str, picture: str) -> str:
     parts = [
         "# Routing against the best known solutions",
         f"Made by `{command}` on {_span(dates)}, revision {', '.join(revisions)}, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}. Every plan was checked by "
-        "`routing/validate.py`, and its cost computed again from the instance.",
+        f"{machine()}. Every plan was checked by `routing/validate.py`, and its cost computed "
+        "again from the instance.",
         f"![Mean gaps]({picture})",
         "## Goals",
         _table(["goal", "measured"], [[goal.what, goal.verdict] for goal in report.goals]),
@@ -58,6 +61,24 @@ def markdown(report: Report, command: str, picture: str) -> str:
         parts += ["## Dynamic days", _ABOUT_DAYS, _dynamic(report.days)]
     parts += _real_day(report.results)
     return "\n\n".join(parts) + "\n"
+
+
+def machine() -> str:
+    """What the figures depend on besides the code."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return (
+        f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GB, "
+        f"Python {platform.python_version()}, {versions}"
+    )
+
+
+def _processor() -> str:
+    """As Linux names it."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(encoding="utf-8").splitlines() if about.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
 
 
 def _span(dates: Sequence[str]) -> str:
