@@ -76,7 +76,7 @@ def move_stop(
     orders = current.orders(problem)
     new, place = _moved(problem, orders, stop.shipment_id, vehicle, position)
     before, plan = _plan(problem, orders), _plan(problem, new)
-    faults = _said(current, violations(problem, plan))
+    faults = _faults(current, problem, before, plan)
     if faults and not dry_run:
         raise MoveRefused(f"It can't be moved there: {'; '.join(faults[:3])}.")
     if not dry_run:
@@ -91,6 +91,16 @@ def _plan(problem: Problem, orders: Orders) -> Plan:
 
 def _metres(plan: Plan) -> int:
     return sum(route.distance_m for route in plan.routes)
+
+
+def _faults(current: Current, problem: Problem, before: Plan, plan: Plan) -> list[str]:
+    """What the move would break; and that the plan is broken anyway, if it is: a route should have
+    left, say, and no longer reaches its first stops in time."""
+    stood, found = set(violations(problem, before)), violations(problem, plan)
+    faults = _said(current, [fault for fault in found if fault not in stood])
+    if anyway := _said(current, [fault for fault in found if fault in stood]):
+        faults.append(f"as it stands the plan can't be kept, plan again first ({anyway[0]})")
+    return faults
 
 
 def _said(current: Current, faults: Sequence[str]) -> list[str]:

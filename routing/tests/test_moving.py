@@ -1,5 +1,7 @@
 """Moving a stop by hand: what it costs, what it would break, and what it changes."""
 
+from datetime import timedelta
+
 import pytest
 
 from routing.driving import dispatch_route, freeze_route
@@ -119,6 +121,24 @@ def test_what_would_break_a_rule_is_refused_with_the_validators_word(routes):
         move_stop(stop_id=ids(first)[0], route_id=second.pk)
     assert (ids(first), ids(second)) == before
     books_balance()
+
+
+def test_a_plan_that_is_broken_anyway_is_said_to_be(settings):
+    depot = make_depot(vehicles=3, kg=10)
+    make_shipments(6)
+    plan(depot)
+    first, second, third = Route.objects.order_by("pk")
+    late = third.stops.earliest("position").shipment
+    late.requested_from = late.requested_until = third.starts_at - timedelta(hours=1)
+    late.save()
+    Vehicle.objects.update(capacity_kg=1000)
+    move = move_stop(stop_id=ids(first)[0], route_id=second.pk, dry_run=True)
+    assert len(move.faults) == 1
+    assert move.faults[0].startswith("as it stands the plan can't be kept, plan again first")
+    assert f"the stop of {late.customer}" in move.faults[0]
+    Vehicle.objects.filter(pk=second.vehicle_id).update(capacity_kg=10)
+    move = move_stop(stop_id=ids(first)[0], route_id=second.pk, dry_run=True)
+    assert "15 kg over its 10" in move.faults[0] and len(move.faults) == 2
 
 
 @pytest.mark.parametrize("what", ["frozen", "dispatched", "ended", "cancelled"])

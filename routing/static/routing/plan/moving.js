@@ -31,7 +31,7 @@ export class Moving {
   async tried(stop, to, signal) {
     try {
       const move = await this.asked(stop, to, true, signal);
-      if (move.faults.length) return { fine: false, text: `It would break a rule: ${move.faults.join("; ")}. (${signed(move.km_difference, 1)} km)` };
+      if (move.faults.length) return { fine: false, text: refusal(move) };
       const all = km(this.day().totals.km + move.km_difference);
       return { fine: true, text: `Cost ${signed(move.cost_difference)}, ${signed(move.km_difference, 1)} km (${all} in all), as stop ${move.position}.` };
     } catch (failure) {
@@ -211,4 +211,10 @@ function placeOptions(route, stop) {
     ...rest.map((before, index) => h("option", { value: index + 1 }, `${index + 1}: before ${before.customer}, ${clock(before.eta)}`)),
     h("option", { value: rest.length + 1 }, `${rest.length + 1}: last`),
   ];
+}
+
+/** Which rules a move would break. */
+function refusal({ faults, km_difference }) {
+  const more = faults.length > 3 ? `; and ${faults.length - 3} more` : "";
+  return `It can't be moved there: ${faults.slice(0, 3).join("; ")}${more}. (${signed(km_difference, 1)} km)`;
 }
