@@ -24,6 +24,7 @@ from .current import Current
 from .days import day_of, stop_of
 from .insertion import Gaps, Offer
 from .models import Depot, Route, Shipment, Stop
+from .places import promised, time_between
 from .posing import begins, problem_of
 from .reasons import nonsense
 from .road import provider
@@ -102,8 +103,7 @@ class Page:
         stops = offer.route.stops
         before = [self._times[stop.key] for stop in stops[: offer.position]]
         after = [self._times[stop.key] for stop in stops[offer.position + 1 :]]
-        first, last = max(before, default=eta), min(after, default=eta)
-        return eta if first <= eta <= last else first + (last - first) / 2
+        return time_between(eta, before, after)
 
 
 class Book:
@@ -120,11 +120,12 @@ class Book:
             self._page = self._looked_at()
         return self._page.offer(shipment.pk)
 
-    def accept(self, offer: Offer, eta: datetime) -> datetime:
-        """Puts it there; gives the time by which it stands among the others."""
+    def accept(self, offer: Offer, eta: datetime, window: tuple[datetime, datetime]) -> datetime:
+        """Puts it there, with the window that is promised; gives the time by which it stands among
+        the others."""
         assert self._page
         place = self._page.place(offer, eta)
-        self._page.accept(offer, place)
+        self._page.accept(promised(offer, self.start, window), place)
         self._accepted += 1
         return place
 

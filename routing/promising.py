@@ -151,12 +151,13 @@ def _of_departures(depot: Depot, shipments: Sequence[Shipment]) -> _Finder:
 
 def _at_departure(table: Timetable, now: datetime, shipment: Shipment) -> _Place | None:
     asked = window_of(shipment, now)
-    found = table.place(table.stop(shipment.pk), lambda one: touches(one.start, asked))
+    found = table.first(table.stop(shipment.pk), lambda one: touches(one.start, asked))
     if found is None:
         return None
-    window = promised_window(found.eta, [asked])
-    start, held = found.departure.start, found.held
-    return _Place(held.vehicle, start, found.eta, held.time, window, held.departs)
+    window = promised_window(table.eta(found[1]), [asked])
+    place = table.accept(*found, window=window)
+    start, held = place.departure.start, place.held
+    return _Place(held.vehicle, start, place.eta, held.time, window, held.departs)
 
 
 def _first(books: Iterable[Book], shipment: Shipment) -> _Place | None:
@@ -168,7 +169,7 @@ def _first(books: Iterable[Book], shipment: Shipment) -> _Place | None:
         if offer := book.offer(shipment):
             eta = book.start + timedelta(seconds=offer.arrival_s)
             window = promised_window(eta, [(opens, closes)])
-            place = book.accept(offer, eta)
+            place = book.accept(offer, eta, window)
             return _Place(offer.vehicle.key, book.start, eta, place, window)
     return None
 

@@ -21,6 +21,7 @@ from .departures import Departure, undecided
 from .fleet import Fleet, Span
 from .insertion import Gaps, Offer
 from .models import Depot, Shipment, Stop
+from .places import promised, time_between
 from .posing import problem_with
 from .problem import Key, Problem
 from .problem import Stop as PlanStop
@@ -74,14 +75,18 @@ class Timetable:
         for one in self.departures:
             if one.at in self._taken:
                 self._pages[one] = self._opened(one, self._taken[one.at])
-        here = {
-            stop.key
-            for page in self._pages.values()
+        vehicles = {
+            (one.at, stop.key): route.vehicle.key
+            for one, page in self._pages.items()
             for route in page.gaps.routes.values()
             for stop in route.stops
         }
-        self.lost = set(self._held) - here
-        self._held = {key: place for key, place in self._held.items() if key in here}
+        self.lost = {key for key, at in self._held.items() if (at.departs, key) not in vehicles}
+        self._held = {
+            key: replace(place, vehicle=vehicles[place.departs, key])
+            for key, place in self._held.items()
+            if key not in self.lost
+        }
 
     @property
     def size(self) -> int:
@@ -112,9 +117,21 @@ class Timetable:
         page = self._pages[one]
         return None if hopeless(page.problem, stop) else page.gaps.offer(stop)
 
-    def accept(self, one: Departure, offer: Offer) -> Place:
-        """The offer must be the last one made for this departure."""
-        eta = self._origin + timedelta(seconds=offer.arrival_s)
+    def held(self, key: Key) -> Held | None:
+        """The place that it has; its tour may be another vehicle's by now."""
+        return self._held.get(key)
+
+    def eta(self, offer: Offer) -> datetime:
+        return self._origin + timedelta(seconds=offer.arrival_s)
+
+    def accept(
+        self, one: Departure, offer: Offer, window: tuple[datetime, datetime] | None = None
+    ) -> Place:
+        """The offer must be the last one made for this departure. What is promised with it, those
+        who come after it respect."""
+        if window:
+            offer = promised(offer, self._origin, window)
+        eta = self.eta(offer)
         held = Held(one.at, offer.vehicle.key, self._between(offer, eta))
         self._held[offer.route.stops[offer.position].key] = held
         self._pages[one].gaps.accept(offer)
@@ -129,8 +146,7 @@ class Timetable:
         stops = offer.route.stops
         before = [self._held[stop.key].time for stop in stops[: offer.position]]
         after = [self._held[stop.key].time for stop in stops[offer.position + 1 :]]
-        first, last = max(before, default=eta), min(after, default=eta)
-        return eta if first <= eta <= last else first + (last - first) / 2
+        return time_between(eta, before, after)
 
     def _narrow(self, one: Departure, offer: Offer) -> None:
         """On the other pages the vehicle is away during this tour."""
@@ -148,7 +164,13 @@ class Timetable:
         vehicles = tuple(self._fleet.at(one.at, origin=self._origin, also=self._beside(one)))
         problem = replace(self._problem, vehicles=vehicles)
         known = {key: stops for key, stops in orders.items() if key in problem.vehicle_of}
-        return _Page(problem, Gaps(problem, known))
+        gaps = Gaps(problem, known)
+        here = {stop.key for route in gaps.routes.values() for stop in route.stops}
+        # Of a tour that can't be driven as it stands, each stop gets another place if there is one.
+        for stop in (stop for stops in orders.values() for stop in stops):
+            if stop.key not in here and (offer := gaps.offer(stop)):
+                gaps.accept(offer)
+        return _Page(problem, gaps)
 
     def _beside(self, one: Departure) -> dict[int, list[Span]]:
         """The tours of the other departures; of pages not yet opened, that they begin."""

@@ -19,7 +19,7 @@ from .fleet import Span
 from .models import Depot, Shipment
 from .services import S, lock_shipments
 from .storing import PROMISE_FIELDS, drop_place
-from .timetable import Place, Timetable, held_by
+from .timetable import Held, Timetable
 
 #: Seconds, at most, in which places are looked for under the depot's lock.
 HOLDING = 2.0
@@ -33,30 +33,29 @@ def hold(depot: Depot, shipment_ids: Collection[UUID], *, decided: bool) -> set[
     lock_depot(depot.pk)
     rows = {pk: row for pk, row in lock_shipments(shipment_ids).items() if row.state == S.OPEN}
     table = Timetable.read(depot, now, rows.values())
-    ahead = {one.at for one in table.departures}
     homeless = set[UUID]()
     for row in sorted(rows.values(), key=lambda row: _urgency(row, now)):
         if decided:
             row.unplannable_reason = MAY_WAIT
-        held = held_by(row)
-        if held and held.departs in ahead and row.pk not in table.lost:
-            continue
-        drop_place(row)
-        place = table.place(table.stop(row.pk)) if time.monotonic() < until else None
-        if place:
-            put(row, depot, place)
+        held = table.held(row.pk)
+        if held is None and time.monotonic() < until:
+            place = table.place(table.stop(row.pk))
+            held = place.held if place else None
+        if held:
+            put(row, depot, held)
         else:
+            drop_place(row)
             homeless.add(row.pk)
     fields = [*PROMISE_FIELDS, "unplannable_reason"]
     Shipment.objects.bulk_update(rows.values(), fields, batch_size=500)
     return homeless
 
 
-def put(row: Shipment, depot: Depot, place: Place) -> None:
+def put(row: Shipment, depot: Depot, held: Held) -> None:
     """It holds this place from now on."""
-    row.promised_day = day_of(depot, midnight(place.departure.at, depot.zone))
-    row.promised_departs_at = place.departure.at
-    row.promised_vehicle_id, row.promised_eta = place.held.vehicle, place.held.time
+    row.promised_day = day_of(depot, midnight(held.departs, depot.zone))
+    row.promised_departs_at = held.departs
+    row.promised_vehicle_id, row.promised_eta = held.vehicle, held.time
 
 
 def tours_held(depot: Depot) -> dict[int, list[Span]]:

@@ -8,8 +8,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from routing import books
+from routing.current import Current
+from routing.days import days_ahead
 from routing.driving import dispatch_route, freeze_route
 from routing.models import Depot, Plan, Route, Shipment, Stop, Vehicle
+from routing.places import time_between
+from routing.posing import problem_of
 from routing.quoting import Load, quote
 from routing.registering import register_shipments
 from supplychain.events.models import InboxEntry
@@ -30,6 +34,7 @@ from .conftest import (
     stop_of,
     told,
 )
+from .problems import served
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -364,3 +369,33 @@ def test_of_several_windows_one_is_quoted():
     quoted = quote(depots=[depot], load=HERE, windows=[over, later])
     assert quoted is not None and later[0] <= quoted.window_from <= quoted.window_until <= later[1]
     assert quote(depots=[depot], load=HERE, windows=[over]) is None
+
+
+# --- what is promised stays possible --------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_places_can_be_driven_as_they_were_promised(batch):
+    """One before the other, in between and behind, in one delivery or many: each in its turn keeps
+    its order and its window."""
+    depot = make_depot(hours=12)
+    near = [0.2, 0.05, 0.3, -0.1, 0.12, 0.25, -0.2, 0.08, 0.4, 0.16, -0.3, 0.02, 0.22, -0.05, 0.1]
+    events = [reserved(n, near=north) for n, north in enumerate(near * 2, start=1)]
+    for first in range(0, len(events), batch):
+        hear(*events[first : first + batch])
+    start = next(days_ahead(depot))
+    current = Current.read(depot, start)
+    problem = problem_of(depot, start, current.shipments)
+    assert current.promised.keys() == served(current.plan(problem))
+    assert len(current.promised) > 20
+
+
+def test_a_place_is_sorted_in_between_its_neighbours():
+    noon = timezone.now()
+    hour = timedelta(hours=1)
+    assert time_between(noon, [], []) == noon
+    assert time_between(noon, [noon - hour], [noon + hour]) == noon
+    # The neighbours' noted times are older than the tour as it has become.
+    assert time_between(noon, [], [noon - hour]) < noon - hour
+    assert time_between(noon, [noon + hour], []) > noon + hour
+    assert noon + hour < time_between(noon, [noon + hour], [noon + 2 * hour]) < noon + 2 * hour
