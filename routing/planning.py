@@ -199,7 +199,7 @@ class _Work:
         if not wave.rows:
             return
         wave.must = frozenset(before.stops)
-        wave.warm = before.plan(wave.problem) if before.stops else None
+        wave.warm = before.plan(wave.problem)
         began = time.monotonic()
         plan = wave.decide(seconds=max(0.0, min(_enough(wave.problem, 0), _search_left(run))))
         run.solver_seconds += time.monotonic() - began

@@ -8,8 +8,8 @@ that passes makes it worth more to take the shipment along.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -21,17 +21,19 @@ import numpy as np
 from .days import place_of, seconds_up, stop_of, window_of
 from .departures import Departure, departures_from
 from .dynamic import MAY_WAIT, departures_left, leaving_now, neighbourly
-from .fleet import Fleet
+from .fleet import Fleet, Span
 from .models import Depot, Shipment
 from .posing import problem_with
 from .problem import NO_WAY, Key, Plan, PlannedRoute, Problem, Stop
 from .reasons import NO_ROOM
+from .schedule import planned_route
+from .solver import solve
 from .timetable import Timetable, held_by, too_early
 from .travel import Estimate
 
-#: Parts of the time for the search that decides, and for those after it when somebody who was to
-#: wait has no place later: with them among those that must go, then with all.
-SHARES = (0.6, 0.2, 0.2)
+#: Parts of the time for the search that decides, and for each after it when somebody who was to
+#: wait has no place later: with them among those that must go; as it is held; with all.
+SHARES = (0.55, 0.15)
 #: So many of the last customers, besides those who wait, show where the next may live.
 CUSTOMERS = 500
 
@@ -46,9 +48,9 @@ class Along(StrEnum):
 
 @dataclass
 class Wave:
-    """A departure to decide. ``must``: stand in its routes already, as in the plan ``warm``;
-    ``customers``: where (latitude, longitude) others were met before. Once it is decided, ``left``
-    says how many later chances each had."""
+    """A departure to decide. ``must``: stand in its routes already; ``warm``: these routes, with
+    those who hold a place in them. ``customers``: where (latitude, longitude) others were met
+    before. Once it is decided, ``left`` says how many later chances each had."""
 
     fleet: Fleet
     departure: Departure
@@ -74,15 +76,24 @@ class Wave:
     def decide(self, *, seconds: float) -> Plan:
         """The routes that leave, and for all others a reason: MAY_WAIT, or why they can't go
         though there is no room for them later."""
-        self.left = self.chances()
+        self.left = left = self.chances()
         must = set(self.must)
-        for number, share in enumerate(SHARES):
-            left = self.left | dict.fromkeys(must, 0)
-            plan, stranded = self._settled(self._leaving(left, seconds * share))
-            if stranded <= must:
+        plan, stranded = self._settled(self._leaving(self._due(must), seconds * SHARES[0]))
+        if not stranded - must:
+            return plan
+        plans = [plan]
+        for leaving in (self._leaving, self._as_held, self._leaving):
+            must |= stranded
+            plan, stranded = self._settled(leaving(self._due(must), seconds * SHARES[1]))
+            plans.append(plan)
+            if not stranded:
                 break
-            must |= stranded if number == 0 else set(self.left)
-        return plan
+            must |= set(left) if leaving == self._as_held else set()
+        return min(plans, key=_lost)
+
+    def _due(self, must: set[Key]) -> dict[Key, int]:
+        """The chances, none for those who must go."""
+        return self.left | dict.fromkeys(must, 0)
 
     def _settled(self, plan: Plan) -> tuple[Plan, set[Key]]:
         """Whoever has a place later waits; the others are those who are stranded."""
@@ -130,9 +141,35 @@ class Wave:
             self._neighbours(),
             seconds=seconds,
             anyway=self._anyway(),
-            warm_start=self.warm,
+            warm_start=self.warm if self.must else None,
         )
         return replace(found, unserved=found.unserved | dict.fromkeys(wait, MAY_WAIT))
+
+    def _as_held(self, left: Mapping[Key, int], seconds: float) -> Plan:
+        """Those who hold a place here leave, with those who must; and all are back before the
+        tours begin that are held for later. As they were promised, so they can go."""
+        held = {key: place for key, row in self.rows.items() if (place := held_by(row))}
+        later: dict[int, list[Span]] = defaultdict(list)
+        for place in held.values():
+            if place.departs > self.departure.at:
+                later[place.vehicle].append((place.departs, place.departs))
+        here = {key for key, place in held.items() if place.departs == self.departure.at}
+        able = [s for s in self.problem.stops if s.key in here or not left[s.key]]
+        at, origin = self.departure.at, self.departure.start
+        vehicles = tuple(self.fleet.at(at, origin=origin, also=later))
+        narrow = replace(self.problem.only(able), vehicles=vehicles)
+        found = solve(narrow, seconds=seconds, warm_start=self.warm)
+        waits = {
+            stop.key: MAY_WAIT for stop in self.problem.stops if stop.key not in narrow.node_of
+        }
+        return Plan(tuple(self._timed(found.routes)), waits | found.unserved)
+
+    def _timed(self, routes: Iterable[PlannedRoute]) -> Iterator[PlannedRoute]:
+        """With all the time that their vehicles have."""
+        for route in routes:
+            vehicle = self.problem.vehicle_of[route.vehicle.key]
+            if timed := planned_route(self.problem, vehicle, route.stops):
+                yield timed
 
     def _stays(self, stop: Stop) -> bool:
         """Whether one that may wait does, without any search."""
@@ -177,6 +214,10 @@ class Wave:
             for key in sorted(homeless, key=lambda key: (self.left[key], str(key)))
             if not table.place(table.stop(key), partial(self._may_leave, key))
         }
+
+
+def _lost(plan: Plan) -> int:
+    return sum(1 for why in plan.unserved.values() if why != MAY_WAIT)
 
 
 def wave_of(fleet: Fleet, departure: Departure, rows: Iterable[Shipment]) -> Wave:
