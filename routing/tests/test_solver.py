@@ -457,7 +457,7 @@ def test_a_town_is_planned_within_capacity_and_time(engine):
 
 def test_a_search_pays(engine):
     given = town()
-    assert solved(given, 2.0, engine=engine).cost < 0.97 * solved(given, 0).cost
+    assert solved(given, 1.5, engine=engine).cost < 0.97 * solved(given, 0).cost
 
 
 def test_a_plan_without_time_says_so(monkeypatch):
@@ -483,7 +483,7 @@ def test_a_warm_start_keeps_what_it_knows_and_takes_in_what_is_new(engine):
 
 def test_a_warm_start_that_is_better_than_all_found_comes_out_again(engine):
     given = town(60)
-    good = solved(given, 2.0)
+    good = solved(given, 1.0)
     again = solved(given, 0.02, warm_start=good, engine=engine)
     assert score(given, again) <= score(given, good)
 
@@ -539,6 +539,7 @@ def test_a_child_that_is_ill_leaves_the_plan_made_at_once(
     monkeypatch.setattr(with_ortools, "_ROOT", _child_that(does, tmp_path))
     monkeypatch.setattr(with_ortools, "GRACE", 0.0)
     monkeypatch.setattr(with_ortools, "WORTH_A_CHILD", 0.0)
+    monkeypatch.setattr(solver, "FIRST_LEAST", 60.0)  # however busy the machine is
     plan = solved(town(), 1.0, engine="ortools")
     assert plan.unserved == {}
     assert word in caplog.text
@@ -580,7 +581,7 @@ def test_idle_vehicles_that_are_all_the_same_are_left_out_of_the_search():
 
 def test_other_threads_run_while_it_searches(engine):
     """A worker's heartbeat, for one."""
-    planner = threading.Thread(target=lambda: solve(town(), seconds=2.0, engine=engine))
+    planner = threading.Thread(target=lambda: solve(town(), seconds=1.5, engine=engine))
     planner.start()
     beats = 0
     while planner.is_alive():
