@@ -22,7 +22,8 @@ from .services import S, lock_shipments
 
 @dataclass
 class Current:
-    """A depot's day that begins at ``start``, or what of it leaves at ``departs``."""
+    """A depot's day that begins at ``start``, or what of it leaves at ``departs``; of some vehicles
+    only, if they are named."""
 
     depot: Depot
     start: datetime
@@ -34,17 +35,32 @@ class Current:
     #: What was locked besides.
     others: dict[UUID, Shipment] = field(default_factory=dict)
     departs: datetime | None = None
+    vehicles: frozenset[int | None] | None = None
 
     @classmethod
-    def read(cls, depot: Depot, start: datetime, departs: datetime | None = None) -> Current:
-        current = cls(depot, start, open_routes(depot, start, departs), departs=departs)
+    def read(
+        cls,
+        depot: Depot,
+        start: datetime,
+        departs: datetime | None = None,
+        vehicles: frozenset[int | None] | None = None,
+    ) -> Current:
+        current = cls(depot, start, [], departs=departs, vehicles=vehicles)
+        rows = open_routes(depot, start, departs)
+        current.routes = [row for row in rows if current.concerns(row.vehicle_id)]
         for route in current.routes:
             route.depot = depot
-        rows = Stop.objects.filter(route__in=current.routes, state=Stop.State.PENDING)
-        rows = rows.select_related("shipment").order_by("eta", "position")
-        current.stops = {stop.shipment_id: stop for stop in rows}
-        current.promised = {row.pk: row for row in _promised(depot, start, departs)}
+        stops = Stop.objects.filter(route__in=current.routes, state=Stop.State.PENDING)
+        stops = stops.select_related("shipment").order_by("eta", "position")
+        current.stops = {stop.shipment_id: stop for stop in stops}
+        places = _promised(depot, start, departs)
+        current.promised = {
+            row.pk: row for row in places if current.concerns(row.promised_vehicle_id)
+        }
         return current
+
+    def concerns(self, vehicle: int | None) -> bool:
+        return self.vehicles is None or vehicle in self.vehicles
 
     @classmethod
     def lock(
@@ -54,12 +70,13 @@ class Current:
         others: Iterable[UUID] = (),
         *,
         departs: datetime | None = None,
+        vehicles: frozenset[int | None] | None = None,
     ) -> Current:
         """The same under locks, which are taken in this order: depot, routes, shipments; all
         that changes plans does so. ``others`` are locked as well."""
         lock_depot(depot.pk)
         lock_routes(route.pk for route in open_routes(depot, start, departs))
-        current = cls.read(depot, start, departs)
+        current = cls.read(depot, start, departs, vehicles)
         locked = lock_shipments([*current.stops, *current.promised, *others])
         # A cancellation may have come in between, which needs only the shipment's lock.
         current.stops = {

@@ -1,5 +1,6 @@
 """Promise: a dispatcher sees what moving a stop costs and which rules it would break before it is
-moved, and nothing is moved that would break one."""
+moved, and nothing is moved that would break one. Routes that it does not concern stay as they
+are."""
 
 from __future__ import annotations
 
@@ -62,21 +63,24 @@ def move_stop(
     Raises MoveRefused when it can't be moved; a dry run says why instead where it can.
     """
     stop = Stop.objects.select_related("route__depot", "route__run").get(pk=stop_id)
-    depot = stop.route.depot
-    current = Current.lock(depot, start_of(depot, stop.route.day), departs=stop.route.departs_at)
-    routes = {route.pk: route.vehicle_id for route in current.routes}
-    if stop.shipment_id not in current.stops or (route_id and route_id not in routes):
+    depot, own = stop.route.depot, stop.route
+    to = Route.objects.get(pk=route_id).vehicle_id if route_id else vehicle_id
+    # The other routes have nothing to do with it: their times stay, and their troubles.
+    concerned = frozenset((own.vehicle_id, to))
+    start = start_of(depot, own.day)
+    current = Current.lock(depot, start, departs=own.departs_at, vehicles=concerned)
+    known = {route.pk for route in current.routes}
+    if stop.shipment_id not in current.stops or (route_id and route_id not in known):
         raise MoveRefused(_why_not(stop_id, route_id))
     problem = problem_of(depot, current.start, current.shipments, departs=current.departs)
     if stop.shipment_id not in problem.node_of:
         raise MoveRefused("The day is over for this stop.")
-    vehicle = routes[route_id] if route_id else vehicle_id
-    if vehicle not in problem.vehicle_of:
+    if to not in problem.vehicle_of:
         raise MoveRefused("That vehicle is not free then.")
     orders = current.orders(problem)
-    new, place = _moved(problem, orders, stop.shipment_id, vehicle, position)
+    new, place = _moved(problem, orders, stop.shipment_id, to, position)
     before, plan = _plan(problem, orders), _plan(problem, new)
-    faults = _faults(current, problem, before, plan)
+    faults = _said(current, violations(problem, plan))
     if faults and not dry_run:
         raise MoveRefused(f"It can't be moved there: {'; '.join(faults[:3])}.")
     if not dry_run:
@@ -91,16 +95,6 @@ def _plan(problem: Problem, orders: Orders) -> Plan:
 
 def _metres(plan: Plan) -> int:
     return sum(route.distance_m for route in plan.routes)
-
-
-def _faults(current: Current, problem: Problem, before: Plan, plan: Plan) -> list[str]:
-    """What the move would break; and that the plan is broken anyway, if it is: a route should have
-    left, say, and no longer reaches its first stops in time."""
-    stood, found = set(violations(problem, before)), violations(problem, plan)
-    faults = _said(current, [fault for fault in found if fault not in stood])
-    if anyway := _said(current, [fault for fault in found if fault in stood]):
-        faults.append(f"as it stands the plan can't be kept, plan again first ({anyway[0]})")
-    return faults
 
 
 def _said(current: Current, faults: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from .current import Current
-from .days import day_of, window_of
+from .days import day_of, open_routes, window_of
 from .fitting import fitted
 from .models import Plan as Version
 from .models import PlanRun, Route, Shipment, Stop, Vehicle
@@ -61,10 +61,17 @@ def visited(plan: Plan) -> list[UUID]:
 def store(*, run: PlanRun, before: Current, problem: Problem, plan: Plan, why: str) -> Outcome:
     """Make it the plan of its day, in the caller's transaction.
 
-    ``before`` is what the problem was made from. What has changed since then is planned for
-    where it costs least, all else staying as it is in the new plan.
+    ``before`` is what the problem was made from; if that is some vehicles only, the others' routes
+    stay as they are. What has changed since then is planned for where it costs least, all else
+    staying as it is in the new plan.
     """
-    current = Current.lock(before.depot, before.start, visited(plan), departs=before.departs)
+    current = Current.lock(
+        before.depot,
+        before.start,
+        visited(plan),
+        departs=before.departs,
+        vehicles=before.vehicles,
+    )
     problem, plan = _fitted(before, current, problem, plan)
     writing = _Writing(current, why, run)
     for planned in plan.routes:
@@ -251,7 +258,8 @@ class _Writing:
         Stop.objects.bulk_update(kept, ["eta"], batch_size=500)
 
     def _keep_version(self) -> None:
-        routes = list(self._routes.values())
+        standing, theirs = self._untouched()
+        routes, stops_of = [*self._routes.values(), *standing], {**theirs, **self._stops}
         Version.objects.create(
             depot=self._current.depot,
             day=self._day,
@@ -262,10 +270,20 @@ class _Writing:
             made_at=self._now,
             cost=round(sum(route.cost for route in routes), 4),
             distance_km=round(sum(route.distance_km for route in routes), 3),
-            stops=sum(len(stops) for stops in self._stops.values()),
-            routes=[_kept(route, self._stops[route.pk]) for route in routes],
+            stops=sum(len(stops) for stops in stops_of.values()),
+            routes=[_kept(route, stops_of[route.pk]) for route in routes],
         )
         self._versions.filter(version__lte=self._version - KEPT_VERSIONS).delete()
+
+    def _untouched(self) -> tuple[list[Route], dict[UUID, list[Stop]]]:
+        """Of the same plan, the routes of vehicles that this does not concern."""
+        if self._current.vehicles is None:
+            return [], {}
+        rows = open_routes(self._current.depot, self._current.start, self._current.departs)
+        routes = [row for row in rows if not self._current.concerns(row.vehicle_id)]
+        stops = Stop.objects.filter(route__in=routes, state=Stop.State.PENDING)
+        stops_of = {route.pk: list[Stop]() for route in routes}
+        return routes, stops_of | _by_route(stops.order_by("position"))
 
 
 _ROUTE_FIELDS = [
