@@ -12,12 +12,12 @@ from django.utils import timezone
 from conftest import eventually
 from routing import driving, due, planning, services, storing
 from routing.current import Current
-from routing.posing import problem_of
 from routing.driving import freeze_route
 from routing.due import due_runs
 from routing.fleet import Fleet
 from routing.models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
 from routing.planning import plan_depot, plan_due_depots
+from routing.posing import problem_of
 from routing.tasks import plan_due_depots as tick
 from supplychain.events.models import OutboxEvent
 
