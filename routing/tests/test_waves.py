@@ -220,8 +220,9 @@ def test_who_waits_is_decided_again_and_goes_before_the_longest_wait_is_over(clo
         run = tick(clock, at)
         assert (run.planned, run.unplanned) == (0, 0)
     assert told() == []
+    order(2, near=-FAR)
     run = tick(clock, "11:30")  # the departure at 14:00 would come after its six hours
-    assert (run.planned, departs(1)) == (1, time("12:00"))
+    assert (run.unplanned, departs(1)) == (0, time("12:00"))
 
 
 def test_the_longest_wait_begins_when_it_could_go(clock):
@@ -367,11 +368,13 @@ def test_nobody_is_promised_a_window_that_no_departure_serves(clock, promises):
     assert quote(depots=[depot], load=here, windows=[(time("08:30"), time("11:00"))]) is not None
 
 
-def test_promises_book_no_van_for_two_tours(clock, promises):
+@pytest.mark.parametrize("batch", [1, 5])
+def test_promises_book_no_van_for_two_tours(clock, promises, batch):
     """A tour to one of these places takes more than two hours: every second departure."""
     make_waves(vehicles=1, kg=6)
-    for number in range(1, 6):
-        order(number, near=FAR * (1 if number % 2 else -1))
+    events = [reserved(n, near=FAR * (1 if n % 2 else -1)) for n in range(1, 6)]
+    for first in range(0, 5, batch):
+        hear(*events[first : first + batch])
     held = list(Shipment.objects.order_by("promised_departs_at").values_list("told_eta", flat=True))
     departures = Shipment.objects.order_by("promised_departs_at")
     found = list(departures.values_list("promised_departs_at", flat=True))
@@ -398,6 +401,24 @@ def test_a_tour_promised_between_two_others_ends_in_time_for_the_next(clock, pro
     assert shipment(2).promised_departs_at is None
     order(3, near=NEAR, opens="10:00", until="11:00")
     assert shipment(3).promised_departs_at == time("10:00")
+
+
+def test_within_a_delivery_too_a_tour_ends_in_time_for_the_next(clock, promises):
+    """All departures were looked at already, for one that nobody can carry."""
+    make_waves(vehicles=1)
+    heavy, noon, between = sorted(range(1, 9), key=parcel)[:3]  # in this order they are served
+    opens, until = time("12:00").isoformat(), time("12:30").isoformat()
+    long = {
+        "requested_from": time("10:30").isoformat(),
+        "requested_until": time("13:00").isoformat(),
+    }
+    hear(
+        reserved(heavy, kg=5000),
+        reserved(noon, near=NEAR, requested_from=opens, requested_until=until),
+        reserved(between, near=FAR, **long),
+    )
+    assert shipment(noon).promised_departs_at == time("12:00")
+    assert shipment(between).promised_departs_at is None
 
 
 def test_promises_of_one_delivery_share_a_departure_as_routes_do(clock, promises):
