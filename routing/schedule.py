@@ -109,6 +109,8 @@ class _Way:
 
 def _earliest(legs: _Legs, vehicle: Vehicle, stops: Sequence[Stop], departure: int) -> _Way | None:
     """The way that is back first; its last rests are those after the return."""
+    if not vehicle.breaks:
+        return _without_rest(legs, vehicle, stops, departure)
     ways = _starts(vehicle.breaks, departure)
     for stop, seconds, service in zip(stops, legs.seconds, _services(stops), strict=False):
         ways = _step(ways, vehicle.breaks, seconds, service, stop)
@@ -116,6 +118,20 @@ def _earliest(legs: _Legs, vehicle: Vehicle, stops: Sequence[Stop], departure: i
     ends = [end for taken, way in ways.items() if (end := _rest_at_home(vehicle, taken, way))]
     in_time = (way for way in ends if way.moment_s <= vehicle.end_s)
     return min(in_time, key=lambda way: way.moment_s, default=None)
+
+
+def _without_rest(
+    legs: _Legs, vehicle: Vehicle, stops: Sequence[Stop], departure: int
+) -> _Way | None:
+    """The only way there is then; as above, but in a fraction of the time."""
+    way, service = _Way(departure, ()), 0
+    for stop, seconds in zip(stops, legs.seconds, strict=False):
+        begins = opening(stop, way.moment_s + service + seconds)
+        if begins is None:
+            return None
+        way, service = _Way(begins, (), way), stop.service_s
+    back = way.moment_s + service + legs.seconds[-1]
+    return _Way(back, (), way) if back <= vehicle.end_s else None
 
 
 def _services(stops: Sequence[Stop]) -> list[int]:
