@@ -77,6 +77,10 @@ class DepotAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Depot | None = None) -> bool:
         return False
 
+    def save_model(self, request: HttpRequest, obj: Depot, form: Any, change: bool) -> None:
+        """Only what was changed: the rest may have come from the warehouse meanwhile."""
+        obj.save(update_fields=form.changed_data)
+
     @admin.display(description="plan")
     def plan(self, depot: Depot) -> str:
         return link(reverse("plan-of-depot", args=[depot.code]), "plan")

@@ -2,10 +2,12 @@
 promised. The clock is the test's own."""
 
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from itertools import pairwise
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 from django.utils import timezone
 
 from routing import driving
@@ -637,6 +639,24 @@ def test_departures_that_are_none_are_refused_with_a_sentence(text, says):
     with pytest.raises(ValidationError) as refused:
         depot.full_clean(exclude=["plan_asked_at"])
     assert says in str(refused.value.message_dict["departures"])
+
+
+def test_departures_are_given_in_the_admin_and_change_nothing_else(admin_client):
+    depot = make_depot()
+    page = reverse("admin:routing_depot_change", args=[depot.pk])
+    fields = {"departure_lead": "45", "longest_wait": "12"}
+    vehicles = {f"vehicles-{name}": "0" for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
+
+    def save(departures):
+        return admin_client.post(page, {"departures": departures, **fields, **vehicles})
+
+    refused = save("8 o'clock")
+    assert "write times as 08:00, with commas between them" in unescape(refused.content.decode())
+    Depot.objects.update(sequence=7)
+    assert save("12:00, 8:00").status_code == 302
+    depot.refresh_from_db()
+    assert (depot.departures, depot.departure_lead, depot.longest_wait) == ("08:00, 12:00", 45, 12)
+    assert depot.sequence == 7
 
 
 def test_departures_are_kept_as_everybody_writes_them():
