@@ -12,6 +12,7 @@ from supplychain.errors import SupplyChainError
 
 from .days import start_of, tomorrow
 from .departures import Departure, departures_from, lead_of
+from .dynamic import MAY_WAIT
 from .fleet import Fleet
 from .models import Depot, Shipment, Vehicle
 from .problem import Plan
@@ -66,8 +67,8 @@ def shipments_of(depot: Depot, day: date) -> list[Shipment]:
 def replay(
     depot: Depot, day: date, shipments: Iterable[Shipment], *, along: Along, seconds: float
 ) -> Replay:
-    """The departures from this day on until nobody waits. ``seconds`` are those of search for
-    each. Raises NothingToSimulate."""
+    """The departures from this day on until nobody waits any more, in vain or not. ``seconds`` are
+    those of search for each. Raises NothingToSimulate."""
     rows = list(shipments)
     if not rows:
         raise NothingToSimulate(f"No shipment of {depot} became ready on {day}.")
@@ -79,8 +80,6 @@ def replay(
     for departure in departures_from(depot, start):
         now = departure.at - lead_of(depot)
         waiting = [row for row in rows if row.pk not in gone and row.ready_at <= now]
-        if len(gone) == len(rows):
-            break
         if waiting:
             plan, wave = _decided(fleet, departure, now, waiting, along, seconds)
             fleet = with_tours(fleet, departure, plan.routes)
@@ -90,6 +89,9 @@ def replay(
             must = sum(1 for row in waiting if not wave.left[row.pk])
             routes, cost = len(plan.routes), plan.cost
             found.decided.append(Decided(departure, len(waiting), must, len(left), routes, cost))
+            everybody = len(gone) + len(plan.unserved) == len(rows)
+            if everybody and not left and MAY_WAIT not in plan.unserved.values():
+                break
     return found
 
 
