@@ -17,8 +17,9 @@ from .services import S
 
 #: What does not fit into one day's tours goes into the next, this many days ahead.
 HORIZON_DAYS = 14
-#: Shipments in one run, so that its memory and its transactions stay small.
-RUN_SHIPMENTS = 5000
+#: Shipments in one run, so that its memory (a quarter of a GB with PyVRP) and its transactions
+#: stay small.
+RUN_SHIPMENTS = 2000
 
 
 def open_shipments(depot: Depot) -> list[Shipment]:
