@@ -75,8 +75,11 @@ class Current:
         """The same under locks, which are taken in this order: depot, routes, shipments; all
         that changes plans does so. ``others`` are locked as well."""
         lock_depot(depot.pk)
-        lock_routes(route.pk for route in open_routes(depot, start, departs))
+        own = lock_routes(route.pk for route in open_routes(depot, start, departs))
         current = cls.read(depot, start, departs, vehicles)
+        # One that was thawed in between is not ours.
+        current.routes = [route for route in current.routes if route.pk in own]
+        current.stops = {pk: stop for pk, stop in current.stops.items() if stop.route_id in own}
         locked = lock_shipments([*current.stops, *current.promised, *others])
         # A cancellation may have come in between, which needs only the shipment's lock.
         current.stops = {

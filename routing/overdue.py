@@ -64,7 +64,10 @@ def _give_up(route_ids: list[UUID]) -> None:
         if route.state == Route.State.PLANNED and route.ends_at < now
     ]
     stops = list(Stop.objects.filter(route__in=routes, state=Stop.State.PENDING))
-    shipments = lock_shipments(stop.shipment_id for stop in stops)
+    locked = lock_shipments(stop.shipment_id for stop in stops)
+    # A cancellation may have come in between, which needs only the shipment's lock.
+    shipments = {pk: row for pk, row in locked.items() if row.state == S.PLANNED}
+    stops = [stop for stop in stops if stop.shipment_id in shipments]
     emissions = []
     for stop in stops:
         stop.state, stop.ended_at, stop.reason = Stop.State.DROPPED, now, _NEVER_LEFT

@@ -24,7 +24,8 @@ from .fitting import fitted
 from .models import Plan as Version
 from .models import PlanRun, Route, Shipment, Stop, Vehicle
 from .posing import problem_of
-from .problem import Plan, PlannedRoute, Problem
+from .problem import Key, Plan, PlannedRoute, Problem
+from .problem import Stop as PlanStop
 from .services import S
 from .start import orders_of
 from .validate import violations
@@ -92,15 +93,35 @@ def _fitted(
     else:  # who has a place here may have been left for a later departure
         there = {pk: row for pk, row in there.items() if pk not in plan.unserved}
     rows = there | still_open
-    same_routes = {r.pk for r in before.routes} == {r.pk for r in current.routes}
+    same_routes = _versions(before) == _versions(current)
     unforeseen = set(rows) - set(problem.node_of)
     if same_routes and not unforeseen and set(visited(plan)) <= set(rows):
         return problem, plan
     departs = current.departs
     problem = problem_of(current.depot, current.start, list(rows.values()), departs=departs)
-    plan = fitted(problem, orders_of(problem, plan), seconds=FITTING)
+    plan = fitted(problem, _orders(before, current, problem, plan), seconds=FITTING)
     must_be_valid(problem, plan)
     return problem, plan
+
+
+def _versions(current: Current) -> dict[UUID, int]:
+    return {route.pk: route.version for route in current.routes}
+
+
+def _orders(
+    before: Current, current: Current, problem: Problem, plan: Plan
+) -> dict[Key, list[PlanStop]]:
+    """The plan's, but a route that somebody has changed meanwhile stays as they made it."""
+    known, now = _versions(before), current.orders(problem)
+    changed = {r.vehicle_id for r in current.routes if known.get(r.pk) != r.version}
+    theirs = {vehicle: now[vehicle] for vehicle in changed if vehicle in now}
+    taken = {stop.key for stops in theirs.values() for stop in stops}
+    ours = {
+        vehicle: [stop for stop in stops if stop.key not in taken]
+        for vehicle, stops in orders_of(problem, plan).items()
+        if vehicle not in changed
+    }
+    return ours | theirs
 
 
 class _Writing:

@@ -3,10 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
+from routing.current import Current
+from routing.days import start_of
 from routing.driving import dispatch_route, freeze_route
 from routing.models import Plan, Route, Shipment, Stop, Vehicle
 from routing.moving import MoveRefused, move_stop
+from routing.posing import problem_of
+from routing.storing import store
 
 from .conftest import (
     Holding,
@@ -178,4 +183,25 @@ def test_moving_waits_for_a_dispatch_and_then_is_refused(routes):
         moving.result(20)
     assert len(ids(second)) == 2
     assert {state(n) for n in range(1, 5)} == {"planned", "dispatched"}
+    books_balance()
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_a_plan_that_was_searched_for_meanwhile_leaves_a_move_as_it_is(routes, new):
+    first, second = routes
+    Vehicle.objects.create(depot=first.depot, name="spare", shift_start=first.vehicle.shift_start)
+    spare = Vehicle.objects.get(name="spare").pk
+    start = start_of(first.depot, first.day)
+    before = Current.read(first.depot, start)
+    problem = problem_of(first.depot, start, before.shipments)
+    searched = before.plan(problem)
+    stop = ids(first)[0]
+    to = {"vehicle_id": spare} if new else {"route_id": second.pk}
+    move_stop(stop_id=stop, **to)
+    moved = Stop.objects.get(pk=stop).route_id
+    version = Plan.objects.count()
+    with transaction.atomic():
+        store(run=first.run, before=before, problem=problem, plan=searched, why="late")
+    assert Stop.objects.get(pk=stop).route_id == moved != first.pk
+    assert Plan.objects.count() == version, "nothing else was to be changed"
     books_balance()

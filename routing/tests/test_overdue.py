@@ -12,8 +12,13 @@ from routing.models import Alert, Route, Shipment, Stop, Vehicle
 from routing.planning import plan_due_depots
 
 from .conftest import (
+    Holding,
+    blocked_sessions,
     books_balance,
+    cancelled,
     data_of,
+    eventually,
+    hear,
     make_depot,
     make_shipments,
     parcel,
@@ -78,6 +83,19 @@ def test_a_route_that_nobody_dispatched_is_given_up_and_planned_for_another_day(
     assert (state(1), state(2)) == ("planned", "planned")
     assert stop_of(1).route_id != route.pk
     assert set(route.stops.values_list("state", flat=True)) == {"dropped"}
+    books_balance()
+
+
+def test_who_is_cancelled_while_a_route_is_given_up_stays_cancelled():
+    route = planned_route(2)
+    move_back(route, 9, ends=1)
+    holding = Holding(lambda: hear(cancelled(1)))
+    planner = Holding.start(plan_due_depots, atomic=False)
+    eventually(blocked_sessions)
+    holding.let_go()
+    planner.result(20)
+    assert (state(1), state(2)) == ("cancelled", "planned")
+    assert [tale["shipment_id"] for tale in data_of("shipment_delayed")] == [str(parcel(2))]
     books_balance()
 
 
