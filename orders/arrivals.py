@@ -81,13 +81,14 @@ def tell_news(journey: Journey) -> None:
 
 def planned(journey: Journey) -> tell.OrderPlanned:
     """That all of it is planned, with the time of what comes last. From now on all times count
-    as told."""
+    as told, but for those of other parts that break what was told of them: each is news."""
     coming = [shipment for shipment in journey.shipments.values() if shipment.eta]
     last = max(coming, key=lambda shipment: (shipment.eta, shipment.pk), default=None)
     said = _said(last, _window(last)) if last else {}
     known = bool(coming) and all(shipment.comes_as_told for shipment in coming)
     for shipment in coming:
-        _now_told(journey, shipment, _window(shipment))
+        if shipment is last or not (shipment.owed or shipment.breaks_what_was_told):
+            _now_told(journey, shipment, _window(shipment))
     return tell.OrderPlanned(**journey.about(), **said, as_promised=known)
 
 
@@ -102,7 +103,7 @@ def _promised(journey: Journey, shipment: OrderShipment, event: ShipmentPromised
 
 def _planned(journey: Journey, shipment: OrderShipment, event: ShipmentPlanned) -> None:
     """The order's own step may have told it just now, or EtaChanged before."""
-    broken = shipment.told_until is not None and not shipment.comes_as_told
+    broken = shipment.breaks_what_was_told
     if shipment.eta and shipment.eta != shipment.told_eta and (shipment.owed or broken):
         _tell_eta(journey, shipment, event, "planned again")
 

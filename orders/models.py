@@ -221,6 +221,11 @@ class OrderShipment(models.Model):
         opens, closes = self.told_from, self.told_until
         return bool(self.eta and opens and closes and opens <= self.eta <= closes)
 
+    @property
+    def breaks_what_was_told(self) -> bool:
+        """A window was told, and another time than that is known."""
+        return self.told_until is not None and not self.comes_as_told
+
     def owe_time(self) -> None:
         """What was told no longer holds."""
         self.told_eta = self.told_from = self.told_until = None

@@ -155,6 +155,26 @@ def test_with_the_order_each_of_its_parts_has_been_told(channel):
     assert last(order, "eta_changed")["told_before"] == "2026-05-04T12:00:00Z"
 
 
+def test_a_part_that_breaks_its_promise_is_told_though_the_order_says_when_the_last_part_comes(
+    channel,
+):
+    order = place(channel)
+    consume([reserved(order, {1: 2, 2: 2})])
+    day = timedelta(days=1)
+    tomorrow = tuple(moment + day for moment in WINDOW)
+    promised = {"window_from": tomorrow[0].isoformat(), "window_until": tomorrow[1].isoformat()}
+    go(order, "promised")
+    go(order, ("promised", {**promised, "eta": (NOON + day).isoformat()}), number=2)
+    go(order, ("planned", at(24, window=tomorrow)), number=2, start=2)
+    go(order, ("planned", at(4.5)), start=2)
+    assert last(order, "planned")["eta"] == "2026-05-05T12:00:00Z"
+    said = last(order, "eta_changed")
+    assert (said["shipment_id"], said["eta"]) == (str(parcel(order)), "2026-05-04T16:30:00Z")
+    assert said["within_window"] is False
+    go(order, changed(4.5), start=3)
+    assert told_times(order) == ["promised", "promised", "eta_changed"]
+
+
 def test_a_change_within_the_window_is_the_channels_business_alone(order):
     go(order, "promised", ("planned", at(0, window=WINDOW)), changed(1))
     said = last(order, "eta_changed")
