@@ -27,18 +27,16 @@ from .models import Depot, Route, Shipment, Stop
 from .places import promised, time_between
 from .posing import begins, problem_of
 from .reasons import nonsense
-from .road import provider
+from .road import SHORT_TIMEOUT, provider
 from .services import S
 from .travel import extended
 
 #: Stops of a day's plan beyond which looking for places would take too long.
 MOST_STOPS = 2000
-#: Seconds to wait for a map server before the ways are estimated.
-TRAVEL_TIMEOUT = 1.0
 #: Seconds after which a day is read again though nothing changed: its vehicles' time passes.
 FRESH = 60.0
 #: Days that are kept; one of 1,000 stops takes some 8 MB. Of stops that found no place, so many.
-KEPT, REFUSED = 8, 500
+KEPT, REFUSED = 16, 500
 
 
 class Page:
@@ -49,7 +47,7 @@ class Page:
         current = Current.read(depot, start)
         self.full = len(current.shipments) > MOST_STOPS
         there = [] if self.full else current.shipments
-        self._problem = problem_of(depot, start, there, travel_timeout=TRAVEL_TIMEOUT)
+        self._problem = problem_of(depot, start, there, travel_timeout=SHORT_TIMEOUT)
         self._gaps = self._without_broken(current)
         self._times = current.times()
 
@@ -82,7 +80,7 @@ class Page:
         if not due or self.full:
             return
         places = [*(d.place for d in problem.depots), *(s.place for s in problem.stops)]
-        roads = provider(settings.TRAVEL_URL, TRAVEL_TIMEOUT)
+        roads = provider(settings.TRAVEL_URL, SHORT_TIMEOUT)
         travel = extended(problem.travel, places, [stop.place for stop in due], roads)
         self._problem = replace(problem, stops=(*problem.stops, *due), travel=travel)
         self._gaps.widen(self._problem)

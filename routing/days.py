@@ -4,8 +4,9 @@ else when it was asked for; in seconds since the local midnight of a day."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import islice
 
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
 from django.utils import timezone
@@ -30,6 +31,14 @@ def open_shipments(depot: Depot) -> list[Shipment]:
     rows = depot.shipments.filter(state=S.OPEN).order_by(tried, *urgency)[:RUN_SHIPMENTS]
     never = datetime.max.replace(tzinfo=UTC)
     return sorted(rows, key=lambda row: (row.requested_until or never, row.ready_at, row.pk))
+
+
+def with_room(there: Sequence[Shipment], new: Iterable[Shipment]) -> list[Shipment]:
+    """Those of the new, in their order, for whom there is room in one problem with those that stand
+    in its plan already; the others wait for another day or run."""
+    known = {row.pk for row in there}
+    others = (row for row in new if row.pk not in known)
+    return list(islice(others, max(0, RUN_SHIPMENTS - len(known))))
 
 
 def midnight(moment: datetime, zone: tzinfo = UTC) -> datetime:

@@ -100,7 +100,11 @@ def give(request: HttpRequest, pk: UUID) -> HttpResponse:
     if not request.user.has_perm(drivers.CHANGE):
         return render(request, "routing/driver_none.html", status=403)
     row = get_object_or_404(drivers.driven_by(request.user), pk=pk)
-    drivers.give_route(route_id=row.pk, username=request.POST.get("driver") or None)
+    try:
+        drivers.give_route(route_id=row.pk, username=request.POST.get("driver") or None)
+    except drivers.NoDriver as refusal:
+        shown = {"refusal": str(refusal)}
+        return render(request, "routing/driver_none.html", shown, status=409)
     return HttpResponseRedirect(reverse("driver-route", args=[row.pk]))
 
 

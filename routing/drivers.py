@@ -7,6 +7,7 @@ may change routes drives any of them.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -43,10 +44,14 @@ def own(user: Any) -> QuerySet[Route]:
 
 
 def current(rows: QuerySet[Route]) -> QuerySet[Route]:
-    """Today's, where their depots are, and what is still on the road."""
+    """Today's, where their depots are, what is still on the road, and what should be: a tour of
+    the night may leave a little after midnight."""
     wanted, now = Q(state=Route.State.DISPATCHED), timezone.now()
+    at_night = Q(state=Route.State.PLANNED, ends_at__gt=now)
     for zone in Depot.objects.order_by("time_zone").values_list("time_zone", flat=True).distinct():
-        wanted |= Q(depot__time_zone=zone, day=now.astimezone(ZoneInfo(zone)).date())
+        today = now.astimezone(ZoneInfo(zone)).date()
+        wanted |= Q(depot__time_zone=zone, day=today)
+        wanted |= Q(at_night, depot__time_zone=zone, day=today - timedelta(days=1))
     return rows.filter(wanted).exclude(state=Route.State.WITHDRAWN)
 
 

@@ -14,14 +14,12 @@ from . import events as tell
 from .days import place_of
 from .models import Route, Shipment, Stop
 from .problem import NO_WAY
-from .road import provider
+from .road import SHORT_TIMEOUT, provider
 from .services import lock_shipments
 from .storing import notable
 
 #: Seconds that a stop takes.
 SERVICE = timedelta(seconds=300)
-#: Seconds to wait for a map server, with the route locked, before the ways are estimated.
-TRAVEL_TIMEOUT = 1.0
 
 
 def timed_again(route: Route, ended: Stop | None) -> list[Emission]:
@@ -41,7 +39,7 @@ def timed_again(route: Route, ended: Stop | None) -> list[Emission]:
     here = _where(ended)
     places = [place_of(here or route.depot), *(place_of(shipments[s.shipment_id]) for s in stops)]
     places.append(place_of(route.vehicle.end_depot or route.depot))
-    _, seconds = provider(settings.TRAVEL_URL, TRAVEL_TIMEOUT).table(places, places)
+    _, seconds = provider(settings.TRAVEL_URL, SHORT_TIMEOUT).table(places, places)
     moment, emissions, moved = now, list[Emission](), list[Shipment]()
     for number, stop in enumerate(stops):
         moment = _arrival(moment, int(seconds[number, number + 1]), stop.eta)

@@ -20,6 +20,7 @@ from .posing import problem_of
 from .problem import Key, Plan, PlannedRoute, Problem, Visit
 from .problem import Stop as PlanStop
 from .problem import Vehicle as PlanVehicle
+from .road import SHORT_TIMEOUT
 from .schedule import cost_of, opening, planned_route
 from .storing import store
 from .validate import violations
@@ -72,7 +73,13 @@ def move_stop(
     known = {route.pk for route in current.routes}
     if stop.shipment_id not in current.stops or (route_id and route_id not in known):
         raise MoveRefused(_why_not(stop_id, route_id))
-    problem = problem_of(depot, current.start, current.shipments, departs=current.departs)
+    problem = problem_of(
+        depot,
+        current.start,
+        current.shipments,
+        departs=current.departs,
+        travel_timeout=SHORT_TIMEOUT,
+    )
     if stop.shipment_id not in problem.node_of:
         raise MoveRefused("The day is over for this stop.")
     if to not in problem.vehicle_of:

@@ -28,7 +28,7 @@ from . import storing
 from .alerting import alert
 from .asking import BY_HAND
 from .current import Current
-from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, start_of
+from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, start_of, with_room
 from .departures import decided_by, departure
 from .due import Part, due_runs, open_parts, parts_to_revisit
 from .dynamic import MAY_WAIT
@@ -166,9 +166,12 @@ class _Work:
     def begin(cls, run: PlanRun) -> _Work:
         now, by_hand = timezone.now(), run.trigger == BY_HAND
         left = {shipment.pk: shipment for shipment in open_shipments(run.depot)}
+        today = day_of(run.depot, now)
         for shipment in left.values():
             if shipment.promised_until and shipment.promised_until < now:
                 storing.drop_promise(shipment)
+            elif shipment.promised_day and shipment.promised_day < today:
+                storing.drop_place(shipment)  # that day is no longer planned
         run.shipments = len(left)
         parts = open_parts(run.depot) if by_hand else parts_to_revisit(run.depot, now)
         return cls(run, left, parts, by_hand)
@@ -193,7 +196,7 @@ class _Work:
         """Who leaves with this departure, and who waits for a later one."""
         run, one = self.run, departure(self.run.depot, departs)
         before = Current.read(run.depot, one.start, departs)
-        rows = [*before.shipments, *self.left.values()]
+        rows = [*before.shipments, *with_room(before.shipments, self.left.values())]
         own = Q(day=day_of(run.depot, one.start), departs_at=departs)
         wave = wave_of(Fleet.read(run.depot, timezone.now(), own=own), one, rows)
         if not wave.rows:
@@ -247,7 +250,7 @@ class _Work:
         must = part in self.revisit
         self.revisit.discard(part)
         before = Current.read(run.depot, start, departs)
-        rows = {row.pk: row for row in [*before.shipments, *wanted]}
+        rows = {row.pk: row for row in [*before.shipments, *with_room(before.shipments, wanted)]}
         later = tours_held(run.depot) if departs else None
         problem = problem_of(run.depot, start, list(rows.values()), departs=departs, also=later)
         if before.routes or (problem.stops and problem.vehicles):

@@ -22,11 +22,12 @@ from django.utils import timezone
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
-from .books import MOST_STOPS, TRAVEL_TIMEOUT, Book
+from .books import MOST_STOPS, Book
 from .current import lock_depot
 from .days import day_of, days_ahead, window_of
 from .models import Depot, Shipment
-from .timetable import Timetable
+from .road import SHORT_TIMEOUT
+from .timetable import Crowded, Timetable
 
 #: (opens, closes) each; None is an end that is left open.
 Windows = Sequence[tuple[datetime | None, datetime | None]]
@@ -62,7 +63,7 @@ class Promises:
     def tell(self) -> None:
         """In the caller's transaction."""
         emit_all(self.emissions)
-        for book in self.books:
+        for book in reversed(self.books):  # today's last: of many it is kept the longest
             book.keep()
 
 
@@ -145,8 +146,11 @@ _Finder = Callable[[Shipment], _Place | None]
 def _of_departures(depot: Depot, shipments: Sequence[Shipment]) -> _Finder:
     """At a departure of which nobody has decided yet what goes."""
     now = timezone.now()
-    table = Timetable.read(depot, now, shipments, travel_timeout=TRAVEL_TIMEOUT)
-    return partial(_at_departure, table, now) if table.size <= MOST_STOPS else lambda _: None
+    try:
+        table = Timetable.read(depot, now, shipments, travel_timeout=SHORT_TIMEOUT, most=MOST_STOPS)
+    except Crowded:
+        return lambda _: None
+    return partial(_at_departure, table, now)
 
 
 def _at_departure(table: Timetable, now: datetime, shipment: Shipment) -> _Place | None:

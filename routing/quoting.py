@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from django.conf import settings
 from django.db.models import Count, Max, Q
 from django.utils import timezone
 
-from .books import MOST_STOPS, TRAVEL_TIMEOUT
+from .books import MOST_STOPS
 from .current import Current
 from .days import days_ahead, midnight, open_routes, seconds_down, seconds_up
 from .departures import Departure, undecided
@@ -27,9 +28,9 @@ from .problem import Matrix, Place, Problem, Travel, Window
 from .problem import Stop as PlanStop
 from .promising import Windows, promised_window, touches
 from .reasons import hopeless
-from .road import provider
+from .road import SHORT_TIMEOUT, provider
 from .services import S
-from .timetable import Timetable
+from .timetable import Crowded, Timetable
 
 #: Seconds after which a day is looked up again though nothing changed: its vehicles' time passes.
 FRESH = 60.0
@@ -132,7 +133,7 @@ class _Day:
         shipments = current.shipments
         self._full = len(shipments) > MOST_STOPS
         problem = problem_of(
-            depot, start, [] if self._full else shipments, travel_timeout=TRAVEL_TIMEOUT
+            depot, start, [] if self._full else shipments, travel_timeout=SHORT_TIMEOUT
         )
         self._problem = _with_seat(problem)
         self._gaps = self._without_broken(current)
@@ -163,9 +164,15 @@ class _Departures:
 
     def __init__(self, depot: Depot, origin: datetime) -> None:
         self.origin = origin
-        self._table = Timetable.read(
-            depot, timezone.now(), travel_timeout=TRAVEL_TIMEOUT, adapt=self._seated
-        )
+        self._table: Timetable | None = None
+        with suppress(Crowded):  # no time can be told then: see offer()
+            self._table = Timetable.read(
+                depot,
+                timezone.now(),
+                travel_timeout=SHORT_TIMEOUT,
+                most=MOST_STOPS,
+                adapt=self._seated,
+            )
         self._lock = threading.Lock()
 
     def _seated(self, problem: Problem) -> Problem:
@@ -173,7 +180,7 @@ class _Departures:
         return self._problem
 
     def offer(self, stop: PlanStop, windows: Windows) -> tuple[Departure, Offer] | None:
-        if self._table.size > MOST_STOPS:
+        if self._table is None:
             return None
         ways = _ways_of(self._problem, stop)
         with self._lock:
@@ -196,7 +203,7 @@ def _with_seat(problem: Problem) -> Problem:
 
 def _ways_of(problem: Problem, stop: PlanStop) -> _Ways:
     """From all places to this stop, and back."""
-    roads = provider(settings.TRAVEL_URL, TRAVEL_TIMEOUT)
+    roads = provider(settings.TRAVEL_URL, SHORT_TIMEOUT)
     places = [*(d.place for d in problem.depots), *(s.place for s in problem.stops[:-1])]
     return roads.table(places, [stop.place]), roads.table([stop.place], places)
 

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Places on each side of one request: what a public OSRM server takes at the most in all is 100.
 CHUNK = 50
+#: Seconds that one waits for it while others wait for a lock.
+SHORT_TIMEOUT = 1.0
 #: This many failures in a row open the circuit, for so many seconds.
 BREAKER, PAUSE = 3, 60.0
 #: Places the ways between which are remembered: 8 bytes for each pair.

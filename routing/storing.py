@@ -26,6 +26,7 @@ from .models import PlanRun, Route, Shipment, Stop, Vehicle
 from .posing import problem_of
 from .problem import Key, Plan, PlannedRoute, Problem
 from .problem import Stop as PlanStop
+from .road import SHORT_TIMEOUT
 from .services import S
 from .start import orders_of
 from .validate import violations
@@ -87,9 +88,7 @@ def _fitted(
     still_open = {pk: row for pk, row in current.others.items() if row.state == S.OPEN}
     there = {row.pk: row for row in current.shipments}
     if current.departs is None:
-        for row in still_open.values():
-            if row.promised_day != day_of(current.depot, current.start):
-                drop_promise(row)  # the run could not keep it on its day
+        _move_promises(current, still_open.values())
     else:  # who has a place here may have been left for a later departure
         there = {pk: row for pk, row in there.items() if pk not in plan.unserved}
     rows = there | still_open
@@ -98,10 +97,23 @@ def _fitted(
     if same_routes and not unforeseen and set(visited(plan)) <= set(rows):
         return problem, plan
     departs = current.departs
-    problem = problem_of(current.depot, current.start, list(rows.values()), departs=departs)
+    there_now = list(rows.values())
+    problem = problem_of(
+        current.depot, current.start, there_now, departs=departs, travel_timeout=SHORT_TIMEOUT
+    )
     plan = fitted(problem, _orders(before, current, problem, plan), seconds=FITTING)
     must_be_valid(problem, plan)
     return problem, plan
+
+
+def _move_promises(current: Current, rows: Iterable[Shipment]) -> None:
+    """To this day; a day that is over leaves the window, which a tour of that night had."""
+    today = day_of(current.depot, timezone.now())
+    for row in rows:
+        if row.promised_day and row.promised_day < today:
+            drop_place(row)
+        elif row.promised_day != day_of(current.depot, current.start):
+            drop_promise(row)  # the run could not keep it on its day
 
 
 def _versions(current: Current) -> dict[UUID, int]:

@@ -32,6 +32,10 @@ from .services import S
 Wanted = Callable[[Departure], bool]
 
 
+class Crowded(Exception):
+    """There are more stops in question than one has time to look at."""
+
+
 @dataclass(frozen=True)
 class Held:
     """A place at a departure: in the vehicle's tour, by the order of these times."""
@@ -87,11 +91,6 @@ class Timetable:
             for key, place in self._held.items()
             if key not in self.lost
         }
-
-    @property
-    def size(self) -> int:
-        """How many stops are in question."""
-        return len(self._problem.stops)
 
     def place(self, stop: PlanStop, wanted: Wanted = lambda _: True) -> Place | None:
         """The first departure that could take it, of those wanted, and the place there; it is
@@ -195,15 +194,18 @@ class Timetable:
         shipments: Iterable[Shipment] = (),
         *,
         travel_timeout: float | None = None,
+        most: int | None = None,
         adapt: Callable[[Problem], Problem] = lambda problem: problem,
     ) -> Timetable:
         """Of the departures that nobody has decided yet, as the rows say; for these shipments,
-        too."""
+        too. Raises Crowded when it would have more than ``most`` stops."""
         departures = list(undecided(depot, now))
         own = Q(departs_at__in=[one.at for one in departures])
         fleet, origin = Fleet.read(depot, now, own=own), midnight(now, depot.zone)
         planned, waiting = planned_at(depot, departures), holders(depot, departures, now)
         rows = {row.pk: row for row in [*(s.shipment for s in planned), *waiting, *shipments]}
+        if most is not None and len(rows) > most:
+            raise Crowded
         stops = [stop_of(row, origin, now) for row in rows.values()]
         problem = adapt(problem_with(fleet, (), stops, travel_timeout=travel_timeout))
         held = {row.pk: place for row in waiting if (place := held_by(row))}

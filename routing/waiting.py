@@ -17,6 +17,7 @@ from .departures import undecided
 from .dynamic import MAY_WAIT
 from .fleet import Span
 from .models import Depot, Shipment
+from .road import SHORT_TIMEOUT
 from .services import S, lock_shipments
 from .storing import PROMISE_FIELDS, drop_place
 from .timetable import Held, Timetable
@@ -32,7 +33,7 @@ def hold(depot: Depot, shipment_ids: Collection[UUID], *, decided: bool) -> set[
     now = timezone.now()
     lock_depot(depot.pk)
     rows = {pk: row for pk, row in lock_shipments(shipment_ids).items() if row.state == S.OPEN}
-    table = Timetable.read(depot, now, rows.values())
+    table = Timetable.read(depot, now, rows.values(), travel_timeout=SHORT_TIMEOUT)
     homeless = set[UUID]()
     for row in sorted(rows.values(), key=lambda row: _urgency(row, now)):
         if decided:

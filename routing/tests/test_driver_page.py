@@ -209,9 +209,10 @@ def test_what_another_day_brings_is_not_shown_but_what_is_still_on_the_road_is(d
     assert listed(driver) == []
     assert driver.get(f"/drive/{route.pk}/").status_code == 404
     assert call(driver, "get", f"routes/{route.pk}/")[0] == 404
-    driving.dispatch_route(route_id=route.pk)
     Route.objects.update(day=route.day - timedelta(days=1))
-    assert listed(driver) == [route.pk]  # the night shift
+    assert listed(driver) == [route.pk]  # the night shift, a little late
+    driving.dispatch_route(route_id=route.pk)
+    assert listed(driver) == [route.pk]
     driving.complete_route(route_id=route.pk)
     assert listed(driver) == []
     Route.objects.update(day=route.day)
@@ -316,6 +317,12 @@ def test_a_cancelled_order_is_shown_and_not_handed_over(driver, route):
 
 
 # --- who gives routes to whom --------------------------------------------------------------
+
+
+def test_who_may_not_drive_is_given_nothing(client, route):
+    answer = dispatcher(client).post(f"/drive/{route.pk}/driver/", {"driver": "nobody"})
+    assert answer.status_code == 409
+    assert "give them the role first" in answer.content.decode()
 
 
 def test_a_dispatcher_gives_a_route_to_somebody(client, route):

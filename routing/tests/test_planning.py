@@ -1,6 +1,7 @@
 """Planning: when, how often, for whom, and what is left of a run that dies or fails."""
 
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -565,6 +566,35 @@ def test_of_too_many_the_untried_come_before_those_that_can_not_be_planned(monke
     run = plan(depot)
     assert (run.shipments, run.planned) == (3, 2)
     assert (state(4), state(5)) == ("planned", "planned")
+
+
+def test_a_day_takes_no_more_than_one_problem_bears_and_the_next_day_the_rest(monkeypatch):
+    depot = make_depot()
+    make_shipments(2)
+    plan(depot)
+    monkeypatch.setattr("routing.days.RUN_SHIPMENTS", 3)
+    make_shipments(3, first=3)
+    run = plan(depot)
+    assert (run.planned, run.unplanned) == (3, 0)
+    days = Route.objects.order_by("day").values_list("stops__shipment", "day")
+    counts = Counter(day for _, day in days)
+    assert list(counts.values()) == [3, 2]
+
+
+def test_a_promised_day_that_is_over_is_no_reason_not_to_plan():
+    """The night's tour was promised on the day before."""
+    depot = make_depot()
+    [shipment] = make_shipments(1)
+    until = timezone.now() + timedelta(hours=6)
+    Shipment.objects.update(
+        promised_day=timezone.now().date() - timedelta(days=1),
+        promised_from=timezone.now(),
+        promised_until=until,
+        promised_eta=until,
+    )
+    assert plan(depot).planned == 1
+    shipment.refresh_from_db()
+    assert (shipment.state, shipment.promised_until) == ("planned", until)
 
 
 # --- while the solver runs ----------------------------------------------------------------
