@@ -280,12 +280,14 @@ def trouble():
 
 
 def as_if_planned_for(hours):
-    """The one route and its stop are moved to so many hours from now."""
+    """The one route and its stop are moved to so many hours from now, and what was told of them."""
     now = timezone.now()
     starts, arrives = now + timedelta(hours=hours), now + timedelta(hours=hours, minutes=20)
     ends = now + timedelta(hours=hours + 1)
     Route.objects.filter(state="planned").update(starts_at=starts, planned_at=starts, ends_at=ends)
     Stop.objects.filter(state="pending").update(eta=arrives)
+    Shipment.objects.update(told_eta=arrives)
+    OrderShipment.objects.update(eta=arrives, told_eta=arrives)
 
 
 def test_a_promise_that_is_kept_is_mailed_once(shop):
