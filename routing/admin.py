@@ -15,6 +15,7 @@ from . import fleet_admin as fleet_admin
 from . import plan_admin as plan_admin
 from .admin_filters import Lateness, Trouble
 from .admin_links import link, link_to, span
+from .goods import in_words
 from .models import ProofPhoto, Route, Shipment, Stop
 
 
@@ -53,7 +54,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
         ),
         (
             "Load",
-            {"fields": [("weight_kg", "volume_m3", "items"), ("priority", "needs")]},
+            {"fields": [("weight_kg", "volume_m3", "items"), "holds", ("priority", "needs")]},
         ),
         (
             "When",
@@ -67,7 +68,7 @@ class ShipmentAdmin(ReadOnlyAdmin):
         ),
         ("Trouble", {"fields": [("attempts", "recalled"), "unplannable_reason"]}),
     ]
-    readonly_fields = ["order", "journey", "route", "needs", "promise", "asked_for"]
+    readonly_fields = ["order", "journey", "route", "holds", "needs", "promise", "asked_for"]
     inlines = [Visits]
 
     @admin.display(description="order")
@@ -85,6 +86,10 @@ class ShipmentAdmin(ReadOnlyAdmin):
         if stop is None:
             return "–"
         return link_to("route", stop.route_id, f"{stop.route}, stop {stop.position}")
+
+    @admin.display(description="goods")
+    def holds(self, shipment: Shipment) -> str:
+        return in_words(shipment.goods) or "not known by SKU"
 
     @admin.display(description="needs of its vehicle")
     def needs(self, shipment: Shipment) -> str:

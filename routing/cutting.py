@@ -13,6 +13,7 @@ from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
+from .goods import take_out
 from .models import CutAnswer, Shipment, Stop
 from .services import S, lock_shipments
 
@@ -49,7 +50,10 @@ def _save(answers: list[CutAnswer], emissions: list[Emission]) -> None:
     changed = list({answer.shipment_id: answer.shipment for answer in answers}.values())
     Shipment.objects.bulk_update(
         changed,
-        ["state", "weight_kg", "volume_m3", "unplannable_reason", "event_sequence"],
+        [
+            *("state", "weight_kg", "volume_m3", "items", "goods"),
+            *("unplannable_reason", "event_sequence"),
+        ],
         batch_size=500,
     )
     emptied = [shipment.pk for shipment in changed if shipment.state == S.CANCELLED]
@@ -68,6 +72,7 @@ def _answer(shipment: Shipment, request: ShipmentCutRequested) -> list[tell.Ship
     if shipment.state != S.CANCELLED:
         shipment.weight_kg = max(0.0, round(shipment.weight_kg - request.weight_kg, 3))
         shipment.volume_m3 = max(0.0, round(shipment.volume_m3 - request.volume_m3, 6))
+        take_out(shipment, request.lines)
         shipment.unplannable_reason = ""  # it may have been too heavy
         if request.empties:
             shipment.state = S.CANCELLED

@@ -167,6 +167,9 @@ class Shipment(Aggregate):
     weight_kg = models.FloatField()
     volume_m3 = models.FloatField()
     items = models.PositiveIntegerField(default=0, help_text="units")
+    goods = models.JSONField(
+        default=list, help_text="SKU and quantity of each; empty: only the units are known"
+    )
     priority = models.PositiveSmallIntegerField(default=0, help_text="0 to 9, the highest first")
     skills = models.JSONField(default=list, help_text="what its vehicle must be able to carry")
     requested_from = models.DateTimeField(null=True)

@@ -21,7 +21,7 @@ from django.shortcuts import get_object_or_404, render
 from django.templatetags.static import static
 from django.urls import reverse
 
-from . import drivers, selectors
+from . import drivers, goods, selectors
 from .models import Depot, Route
 from .plan_day import days_of, end_of, likely_day, likely_depot
 
@@ -89,8 +89,9 @@ def _config(request: HttpRequest, depot: Depot, day: date) -> dict[str, Any]:
     user = request.user
     journeys = user.has_perm("audit.view_storedevent")
     shipments = user.has_perm("routing.view_shipment")
+    may_change = user.has_perm(drivers.CHANGE)
     return {
-        "mayChange": user.has_perm(drivers.CHANGE),
+        "mayChange": may_change,
         "lateMinutes": settings.ETA_THRESHOLD_MINUTES,
         "tiles": settings.MAP_TILES,
         "attribution": settings.MAP_ATTRIBUTION,
@@ -107,6 +108,8 @@ def _config(request: HttpRequest, depot: Depot, day: date) -> dict[str, Any]:
             "manifest": reverse("plan-manifest", args=[depot.code, day]),
             "login": f"{reverse('admin:login')}?next={day_url(depot, day)}",
             "shipment": reverse("admin:routing_shipment_change", args=[_ANY]) if shipments else "",
+            "route": reverse("admin:routing_route_change", args=[_ANY]),
+            "drive": reverse("driver-route", args=[_ANY]) if may_change else "",
             "journey": reverse("admin:audit_storedevent_changelist") if journeys else "",
             "outlines": static("routing/geo/outlines.json"),
             "cities": static("routing/geo/cities.json"),
@@ -154,5 +157,6 @@ def _sheet(route: Route) -> dict[str, Any]:
         "end": end_of(route),
         "rows": rows,
         "items": sum(stop.shipment.items for stop in stops),
+        "goods": goods.together(stop.shipment for stop in stops),
         "skills": sorted({skill for stop in stops for skill in stop.shipment.skills}),
     }

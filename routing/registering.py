@@ -14,6 +14,7 @@ from supplychain.errors import SupplyChainError
 from supplychain.rows import insert_new
 
 from .days import midnight
+from .goods import goods_of, units
 from .models import SKILLS, Depot, Shipment
 from .promising import promises_to
 from .services import cancel_locked, lock_standings
@@ -53,7 +54,7 @@ def register_shipments(*, allocations: Sequence[AllocationEvent]) -> None:
 
 
 def _new_shipment(event: AllocationEvent, reserved: ReservedShipment, depot: Depot) -> Shipment:
-    to = event.ship_to
+    to, goods = event.ship_to, goods_of(reserved.lines)
     return Shipment(
         shipment_id=reserved.shipment_id,
         order_id=event.order_id,
@@ -64,7 +65,8 @@ def _new_shipment(event: AllocationEvent, reserved: ReservedShipment, depot: Dep
         longitude=to.longitude,
         weight_kg=reserved.weight_kg,
         volume_m3=reserved.volume_m3,
-        items=sum(line.quantity for line in reserved.lines),
+        items=units(goods),
+        goods=goods,
         priority=max(0, min(event.priority, TOP_PRIORITY)),
         skills=[need for need in reserved.storage_classes if need in SKILLS],
         release_at=_release(depot),

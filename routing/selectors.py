@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
+from .goods import in_words
 from .models import Depot, Plan, ProofPhoto, Route, Shipment, Stop
 
 #: What is driven, or will be.
@@ -75,6 +76,7 @@ COLUMNS = [
     *("day", "depot", "vehicle", "route", "route_state", "position", "eta", "state"),
     *("shipment", "order", "customer", "address", "latitude", "longitude"),
     *("weight_kg", "volume_m3", "items", "window_from", "window_until"),
+    "goods",
 ]
 
 
@@ -89,6 +91,7 @@ def stop_rows(routes: QuerySet[Route]) -> Iterator[list[Any]]:
                 *(to.pk, to.order_id, _text(to.customer), _text(to.address)),
                 *(to.latitude, to.longitude, to.weight_kg, to.volume_m3, to.items),
                 *(moment.isoformat() if moment else "" for moment in window(to)),
+                _text(in_words(to.goods)),
             ]
 
 

@@ -28,6 +28,11 @@ from .proofs import MAX_UPLOAD, UnusablePhoto, read_photo
 from .selectors import window
 
 
+class GoodsOut(serializers.Serializer[Any]):
+    sku = serializers.CharField()
+    quantity = serializers.IntegerField()
+
+
 class StopOut(serializers.ModelSerializer[Stop]):
     order_id = serializers.UUIDField(source="shipment.order_id")
     customer = serializers.CharField(source="shipment.customer")
@@ -38,6 +43,9 @@ class StopOut(serializers.ModelSerializer[Stop]):
     weight_kg = serializers.FloatField(source="shipment.weight_kg")
     volume_m3 = serializers.FloatField(source="shipment.volume_m3")
     items = serializers.IntegerField(source="shipment.items")
+    goods = GoodsOut(
+        source="shipment.goods", many=True, help_text="empty: only the number of units is known"
+    )
     skills = serializers.ListField(source="shipment.skills", child=serializers.CharField())
     window_from = serializers.SerializerMethodField(help_text="promised, else asked for")
     window_until = serializers.SerializerMethodField()
@@ -68,6 +76,7 @@ class StopOut(serializers.ModelSerializer[Stop]):
             "weight_kg",
             "volume_m3",
             "items",
+            "goods",
             "skills",
             "window_from",
             "window_until",

@@ -61,12 +61,22 @@ def envelope(kind: type[Event], data, *, sequence=1, subject="order/x", journey=
     )
 
 
-def reserved(number=1, *, depot="mill", kg=5.0, m3=0.01, kind=StockReserved, near=0.01, **data):
+def reserved(
+    number=1,
+    *,
+    depot="mill",
+    kg=5.0,
+    m3=0.01,
+    kind=StockReserved,
+    near=0.01,
+    goods=(("A", 1),),
+    **data,
+):
     """An order with one shipment, its customer ``near`` degrees north of the depot."""
     shipment = {
         "shipment_id": str(parcel(number)),
         "warehouse": depot,
-        "lines": [{"sku": "A", "quantity": 1}],
+        "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in goods],
         "weight_kg": kg,
         "volume_m3": m3,
     }
@@ -88,13 +98,13 @@ def cancelled(number=1):
     return envelope(OrderCancelled, {**own, "reason": "changed my mind"}, sequence=3)
 
 
-def cut(number=1, *, kg=2.0, m3=0.004, empties=False, order_of=None):
+def cut(number=1, *, kg=2.0, m3=0.004, empties=False, order_of=None, sku="A", quantity=1):
     """A part of a shipment that was taken back; each call makes another one."""
     said = {
         "cut_id": str(new_id()),
         "shipment_id": str(parcel(number)),
         "order_id": str(order(order_of or number)),
-        "lines": [{"sku": "A", "quantity": 1}],
+        "lines": [{"sku": sku, "quantity": quantity}],
         "weight_kg": kg,
         "volume_m3": m3,
         "empties": empties,
@@ -269,3 +279,15 @@ def _little_search(settings):
 def staff(client, admin_user):
     client.force_login(admin_user)
     return client
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from .browser import CHROMIUM, api
+
+    with pytest.MonkeyPatch.context() as environment, api.sync_playwright() as playwright:
+        # Playwright runs a loop in this thread, which Django takes for a sign of async code.
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -56,6 +56,23 @@ def test_an_open_shipment_becomes_lighter():
     books_balance()
 
 
+def test_what_is_taken_back_is_no_longer_among_the_goods():
+    make_depot()
+    make_shipments(1, goods=[("A", 3), ("B", 1), ("A", 2)])
+    hear(cut(1, quantity=4), cut(1, sku="B"))
+    shipment = Shipment.objects.get()
+    assert (shipment.goods, shipment.items) == ([{"sku": "A", "quantity": 1}], 1)
+
+
+def test_of_goods_that_were_never_told_the_units_are_counted():
+    make_depot()
+    make_shipments(1, goods=[("A", 3)])
+    Shipment.objects.update(goods=[])
+    hear(cut(1, quantity=2))
+    shipment = Shipment.objects.get()
+    assert (shipment.goods, shipment.items) == ([], 1)
+
+
 def test_a_planned_shipment_stays_in_its_route():
     route = planned_route(2)
     hear(cut(1))

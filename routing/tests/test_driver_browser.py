@@ -3,7 +3,6 @@ answers."""
 
 import io
 import re
-import shutil
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -13,28 +12,10 @@ from conftest import eventually
 from routing import drivers, driving
 from routing.models import ProofPhoto, Shipment, Stop, Vehicle
 
+from .browser import expect, marks
 from .conftest import books_balance, cancelled, data_of, hear, planned_route, stop_of, told
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
-]
-expect = api.expect
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with pytest.MonkeyPatch.context() as environment, api.sync_playwright() as playwright:
-        # Playwright runs a loop in this thread, which Django takes for a sign of async code.
-        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = marks
 
 
 @pytest.fixture

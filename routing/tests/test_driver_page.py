@@ -102,6 +102,7 @@ def test_the_page_has_all_that_the_route_needs(driver, route):
     shown = next(row for row in page["route"]["stops"] if row["id"] == str(stop.pk))
     assert shown["customer"] == "<b>Eve</b> & Sons"
     assert (shown["weight_kg"], shown["items"]) == (5.0, 1)
+    assert shown["goods"] == [{"sku": "A", "quantity": 1}]
     assert {"address", "latitude", "window_from", "window_until", "eta", "recalled"} <= set(shown)
     assert (page["zone"], page["mayStart"]) == ("UTC", True)
     assert b"<b>Eve" not in response.content

@@ -121,6 +121,7 @@ def test_a_day_is_taken_away_as_csv(staff):
     rows = list(csv.DictReader(answer.content.decode().splitlines()))
     assert [row["position"] for row in rows] == ["1", "2"]
     assert rows[0]["customer"] == "'=HYPERLINK(1)"
+    assert rows[0]["goods"] == "1 × A"
     accepting = {"headers": {"Accept": "text/csv"}}
     assert staff.get(f"{API}/depots/mill/days/{route.day}/stops.csv", **accepting).content
     refused = staff.get(f"{API}/depots/nowhere/days/{route.day}/stops.csv", **accepting)

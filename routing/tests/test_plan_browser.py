@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -18,28 +17,10 @@ from routing.models import Alert, Plan, PlanRun, Route, Shipment, Stop, Vehicle
 from routing.moving import move_stop
 from routing.tasks import plan_due_depots as tick
 
+from .browser import expect, marks
 from .conftest import books_balance, make_depot, make_shipments, plan, stop_of
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-    pytest.mark.filterwarnings("ignore:No directory at"),  # nobody ran collectstatic
-]
-expect = api.expect
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with pytest.MonkeyPatch.context() as environment, api.sync_playwright() as playwright:
-        # Playwright runs a loop in this thread, which Django takes for a sign of async code.
-        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = marks
 
 
 class Desk:

@@ -431,6 +431,23 @@ def test_a_manifest_lists_the_stops_of_each_route_to_sign(staff):
     assert f"{eta:%H:%M}" in shown and "Received by, signature" in shown
 
 
+def test_a_manifest_tells_goods_by_stop_and_what_to_load(staff):
+    depot = make_depot()
+    make_shipments(1, goods=[("TEA", 2), ("CUP", 1)])
+    make_shipments(1, first=2, goods=[("TEA", 5)])
+    plan(depot)
+    shown = page(staff, Route.objects.get(), "plan-manifest").content.decode()
+    assert "<li><b>2</b> × TEA</li><li><b>1</b> × CUP</li>" in shown
+    assert "<b>1</b> × CUP</span>, <span><b>7</b> × TEA</span>" in shown
+
+
+def test_a_manifest_of_goods_that_were_never_told_tells_their_number(staff):
+    route = planned_route(1)
+    Shipment.objects.update(goods=[], items=3)
+    shown = page(staff, route, "plan-manifest").content.decode()
+    assert '<td class="n">3</td>' in shown and "To load" not in shown
+
+
 def test_a_manifest_tells_the_depots_local_times(staff):
     route = planned_route(1)
     Depot.objects.update(time_zone="Asia/Tokyo")

@@ -95,6 +95,14 @@ def test_reserved_stock_becomes_an_open_shipment():
     assert not OrderStanding.objects.get(pk=order(1)).cancelled
 
 
+def test_a_shipment_knows_its_goods():
+    make_depot()
+    make_shipments(1, goods=[("TEA", 2), ("CUP", 1), ("TEA", 1)])
+    shipment = Shipment.objects.get()
+    assert shipment.items == 4
+    assert shipment.goods == [{"sku": "TEA", "quantity": 3}, {"sku": "CUP", "quantity": 1}]
+
+
 def test_a_filled_backorder_adds_a_shipment():
     make_depot()
     hear(reserved(1))

@@ -117,6 +117,11 @@ function load(stop) {
   return items + kilos(stop.weight_kg);
 }
 
+/** A line per product; nothing where only their number is known. */
+function goods(stop) {
+  return stop.goods?.length ? el("ul", { class: "goods" }, ...stop.goods.map(({ sku, quantity }) => el("li", {}, `${quantity} × ${sku}`))) : null;
+}
+
 function wayTo(stop) {
   const place = `${stop.latitude},${stop.longitude}`;
   if (/iPhone|iPad/.test(navigator.userAgent)) return `maps:?daddr=${place}`;
@@ -143,6 +148,7 @@ function nextCard(stop, next) {
       ...fact("Planned", time(stop.eta)),
       ...fact("Promised", window && (late ? `${window} (over)` : window)),
       ...fact("Load", load(stop)),
+      ...fact("Goods", goods(stop)),
       ...fact("Keep", stop.skills.length ? stop.skills.join(", ") : null),
     ),
     el("a", { class: "button", href: wayTo(stop) }, "Navigate"),
