@@ -39,6 +39,32 @@ class OrderFact(models.Model):
         return f"{self.order_id} {self.status}"
 
 
+class ShipmentFact(models.Model):
+    """Of one shipment: the window that was promised last, and when it was handed over."""
+
+    shipment_id = models.UUIDField(primary_key=True)
+    #: Its row may come after this one.
+    order = models.ForeignKey(
+        OrderFact, on_delete=models.DO_NOTHING, db_constraint=False, related_name="shipments"
+    )
+    window_sequence = models.PositiveBigIntegerField(default=0)
+    window_from = models.DateTimeField(null=True)
+    window_until = models.DateTimeField(null=True)
+    delivered_at = models.DateTimeField(null=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.shipment_id} {self.came}".rstrip()
+
+    @property
+    def came(self) -> str:
+        """early, in time or late; "" while that is open, or of one that nothing was promised."""
+        if not (self.window_from and self.window_until and self.delivered_at):
+            return ""
+        if self.delivered_at < self.window_from:
+            return "early"
+        return "late" if self.delivered_at > self.window_until else "in time"
+
+
 class EventCount(models.Model):
     """How many events of a type there were in an hour (UTC)."""
 

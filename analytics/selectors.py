@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncHour
 
 from .models import EventCount, OrderFact, whole_hour
@@ -66,14 +66,39 @@ def _fill_rate(rows: QuerySet[OrderFact]) -> float | None:
 
 
 def promises(rows: QuerySet[OrderFact]) -> dict[str, Any]:
-    """Orders to which a window was promised, and of those that were delivered the share (0…1, None
-    without any) of which each held until then: nobody was told of a delay, or of another time."""
+    """Orders to which a window was promised, and of those that were delivered the shares (0…1, None
+    without any): ``kept`` came within it, and nobody was told of a delay, or of another time;
+    ``early`` came, or a part of it did, before its window opened, when people are not at home;
+    ``late`` after it was over; ``changed`` came within it after other words."""
     promised = rows.filter(promised_at__isnull=False)
-    delivered = promised.filter(delivered_at__isnull=False)
-    kept = delivered.filter(broken_at=None, delivered_at__lte=F("promised_until")).count()
-    count = delivered.count()
-    share = round(kept / count, 4) if count else None
-    return {"orders": promised.count(), "delivered": count, "kept": share}
+    late = Q(after__gt=0) | Q(parts=0, delivered_at__gt=F("promised_until"))
+    within = ~late & Q(before=0)
+    found = _came(promised.filter(delivered_at__isnull=False)).aggregate(
+        delivered=Count("pk"),
+        kept=Count("pk", filter=within & Q(broken_at=None)),
+        early=Count("pk", filter=~late & Q(before__gt=0)),
+        late=Count("pk", filter=late),
+        changed=Count("pk", filter=within & Q(broken_at__isnull=False)),
+    )
+    count = found.pop("delivered")
+    shares = {name: round(part / count, 4) if count else None for name, part in found.items()}
+    return {"orders": promised.count(), "delivered": count, **shares}
+
+
+def _came(rows: QuerySet[OrderFact]) -> QuerySet[Any, Any]:
+    """With its ``parts`` of which window and delivery are known (none of old orders), and how many
+    came ``before`` their windows, and ``after``."""
+    opens, closes = F("shipments__window_from"), F("shipments__window_until")
+    known = Q(shipments__window_until__isnull=False, shipments__delivered_at__isnull=False)
+    return (
+        rows.order_by()
+        .values("pk", "broken_at", "delivered_at", "promised_until")
+        .annotate(
+            parts=Count("shipments", filter=known),
+            before=Count("shipments", filter=Q(shipments__delivered_at__lt=opens)),
+            after=Count("shipments", filter=Q(shipments__delivered_at__gt=closes)),
+        )
+    )
 
 
 def percentiles(rows: QuerySet[OrderFact], field: str) -> dict[str, float] | None:

@@ -10,9 +10,10 @@ from typing import Any
 from django.db import transaction
 
 from orders import events as told
+from routing.events import StopDelivered
 from supplychain.events import Event
 
-from .models import EventCount, OrderFact, whole_hour
+from .models import EventCount, OrderFact, ShipmentFact, whole_hour
 from .upsert import ADD, EARLIEST, KNOWN, LATEST, earliest_by, newest_by, upsert
 
 #: Event → (status, if it is a step, fields that its first occurrence dates).
@@ -52,12 +53,20 @@ _MERGE = {
     "delivered_at": EARLIEST,
     "ended_at": EARLIEST,
 }
+_MERGE_SHIPMENTS = {
+    "order_id": KNOWN,
+    "window_sequence": newest_by("window_sequence"),
+    "window_from": newest_by("window_sequence"),
+    "window_until": newest_by("window_sequence"),
+    "delivered_at": EARLIEST,
+}
 
 
 @transaction.atomic
 def measure(*, events: Sequence[Event]) -> None:
-    """Merge events into the read models: two statements, however many events."""
+    """Merge events into the read models: three statements at most, however many events."""
     _note_steps([event for event in events if type(event) in _STEPS and not _holds(event)])
+    _note_shipments(events)
     _count(events)  # last: every batch wants these few rows, so their locks are held shortly
 
 
@@ -95,3 +104,30 @@ def _note(fact: OrderFact, step: Any) -> None:
     for field in dated:
         earlier = getattr(fact, field)
         setattr(fact, field, min(earlier, when) if earlier else when)
+
+
+def _note_shipments(events: Sequence[Event]) -> None:
+    """When each was promised to come, and when it came."""
+    facts: dict[Any, ShipmentFact] = {}
+    for event in events:
+        if isinstance(event, told.OrderPromised):
+            _note_window(_fact_of(facts, event), event)
+        elif isinstance(event, StopDelivered):
+            fact, when = _fact_of(facts, event), event.delivered_at
+            fact.delivered_at = min(fact.delivered_at or when, when)
+    rows = [facts[shipment_id] for shipment_id in sorted(facts)]
+    upsert(rows, key=["shipment_id"], merge=_MERGE_SHIPMENTS)
+
+
+def _fact_of(
+    facts: dict[Any, ShipmentFact], event: told.OrderPromised | StopDelivered
+) -> ShipmentFact:
+    own = ShipmentFact(shipment_id=event.shipment_id, order_id=event.order_id)
+    return facts.setdefault(event.shipment_id, own)
+
+
+def _note_window(fact: ShipmentFact, event: told.OrderPromised) -> None:
+    sequence = event.envelope.sequence
+    if sequence > fact.window_sequence:
+        fact.window_sequence = sequence
+        fact.window_from, fact.window_until = event.window_from, event.window_until

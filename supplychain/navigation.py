@@ -50,6 +50,7 @@ PAGES: dict[str, list[tuple[str, ...]]] = {
     ],
     "Figures": [
         ("Orders", "monitoring", "analytics.orderfact"),
+        ("Promises", "event_available", "analytics.shipmentfact"),
         ("Events", "bar_chart", "analytics.eventcount"),
     ],
     "Events": [

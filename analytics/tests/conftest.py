@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from orders import events as told
+from routing.events import StopDelivered
 from supplychain.events.consumers import get_consumer
 from supplychain.events.context import new_id
 from supplychain.events.envelope import Envelope
@@ -69,14 +70,39 @@ def measure(envelopes):
     return handle(consumer, [message_of(e, consumer) for e in envelopes], NoWire())
 
 
+def part(number, letter="a") -> UUID:
+    return uuid5(UUID(int=0), f"part {letter} of {number}")
+
+
 PART = {"shipment_id": "01a210e1-36b1-735b-9fac-22de842dbfc4"}
 
 
-def promised(number=1, sequence=20, *, after=5.0, until=60.0, channel="web"):
-    """A window that ends ``until`` seconds after the start."""
-    window = {"window_from": START, "window_until": START + timedelta(seconds=until)}
-    said = {name: moment.isoformat() for name, moment in window.items()}
-    return event(told.OrderPromised, number, sequence, after=after, channel=channel, **PART, **said)
+def promised(number=1, sequence=20, *, after=5.0, opens=0.0, until=60.0, of="a", channel="web"):
+    """A window that opens and ends so many seconds after the start."""
+    window = {"window_from": opens, "window_until": until}
+    said = {name: (START + timedelta(seconds=s)).isoformat() for name, s in window.items()}
+    said["shipment_id"] = str(part(number, of))
+    return event(told.OrderPromised, number, sequence, after=after, channel=channel, **said)
+
+
+def handed_over(number=1, *, after, of="a"):
+    """Told a while later, as a phone without network does."""
+    return Envelope(
+        event_id=new_id(),
+        event_type=StopDelivered.event_type,
+        event_version=1,
+        timestamp=START + timedelta(seconds=after + 600),
+        producer="routing",
+        subject=f"shipment/{part(number, of)}",
+        sequence=4,
+        correlation_id=f"journey {number}",
+        data={
+            "shipment_id": str(part(number, of)),
+            "order_id": str(order(number)),
+            "route_id": str(new_id()),
+            "delivered_at": (START + timedelta(seconds=after)).isoformat(),
+        },
+    )
 
 
 def retimed(number=1, sequence=21, *, after=35.0, **data):

@@ -9,11 +9,22 @@ import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
-from analytics.models import EventCount, OrderFact
+from analytics.models import EventCount, OrderFact, ShipmentFact
 from orders import events as told
 from supplychain.events.models import InboxEntry
 
-from .conftest import START, delayed, event, journey, measure, order, promised, retimed
+from .conftest import (
+    START,
+    delayed,
+    event,
+    handed_over,
+    journey,
+    measure,
+    order,
+    part,
+    promised,
+    retimed,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,7 +34,7 @@ def fact(number=1):
 
 
 def forget():
-    for model in (OrderFact, EventCount, InboxEntry):
+    for model in (OrderFact, ShipmentFact, EventCount, InboxEntry):
         model.objects.all().delete()
 
 
@@ -73,6 +84,29 @@ def test_a_promise_leaves_its_facts_and_is_no_step():
     forget()
     measure(steps)
     assert fact() == row
+
+
+def test_a_part_s_window_and_its_delivery_are_those_told_in_any_order():
+    steps = [
+        promised(opens=30, until=90, sequence=20),
+        promised(opens=40, until=95, sequence=23),
+        handed_over(after=35),
+    ]
+    for arriving in permutations(steps):
+        for batches in ([arriving], [[one] for one in arriving]):
+            forget()
+            for batch in batches:
+                measure(list(batch))
+            row = ShipmentFact.objects.get()
+            assert (row.pk, row.order_id, row.came) == (part(1), order(1), "early")
+            assert row.window_from == START + timedelta(seconds=40)
+            assert row.window_until == START + timedelta(seconds=95)
+            assert row.delivered_at == START + timedelta(seconds=35)
+
+
+def test_a_part_that_nothing_was_promised_or_that_is_on_its_way_came_at_no_time():
+    measure([promised(1), handed_over(2, after=5)])
+    assert [row.came for row in ShipmentFact.objects.all()] == ["", ""]
 
 
 def test_another_time_within_the_window_breaks_no_promise():

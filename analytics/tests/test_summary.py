@@ -7,10 +7,20 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from analytics import selectors
-from analytics.models import OrderFact
+from analytics.models import OrderFact, ShipmentFact
 from orders import events as told
 
-from .conftest import START, delayed, event, journey, measure, promised, retimed
+from .conftest import (
+    START,
+    delayed,
+    event,
+    handed_over,
+    journey,
+    measure,
+    part,
+    promised,
+    retimed,
+)
 
 pytestmark = [
     pytest.mark.django_db,
@@ -65,11 +75,32 @@ def test_promises_that_were_kept_are_those_that_held_until_the_delivery(measured
     measure([promised(8, until=49), promised(9)])
     measure([delayed(5), retimed(6), retimed(7, within_window=True)])
     body = client(staff=True).get(ADDRESS, {"channel": "web"}).json()
-    assert body["promises"] == {"orders": 5, "delivered": 5, "kept": 0.4}
+    shares = {"kept": 0.4, "early": 0.0, "late": 0.2, "changed": 0.4}
+    assert body["promises"] == {"orders": 5, "delivered": 5, **shares}
     assert body["seconds_from_placed"]["promised"]["p50"] == 5.0
     measure([event(told.OrderPlaced, 9, 1)])
     body = client(staff=True).get(ADDRESS).json()
     assert (body["promises"]["orders"], body["promises"]["delivered"]) == (6, 5)
+
+
+def test_what_comes_before_its_window_opens_is_early_and_no_promise_kept():
+    """Of five: to the second in time at both ends, early, late, and one whose parts are both."""
+    for number in range(1, 6):
+        measure(journey(number))
+        measure([promised(number, opens=30, until=60)])
+    moments = {1: 30, 2: 60, 3: 29.9, 4: 60.1, 5: 61}
+    measure([handed_over(number, after=after) for number, after in moments.items()])
+    measure([promised(5, sequence=21, opens=10, until=70, of="b"), handed_over(5, after=5, of="b")])
+    figures = client(staff=True).get(ADDRESS).json()["promises"]
+    shares = {"kept": 0.4, "early": 0.2, "late": 0.4, "changed": 0.0}
+    assert figures == {"orders": 5, "delivered": 5, **shares}
+
+
+def test_an_early_part_is_not_hidden_by_one_that_comes_in_time():
+    measure(journey(1))
+    measure([promised(1, opens=0, until=20), promised(1, sequence=21, opens=30, of="b")])
+    measure([handed_over(1, after=15), handed_over(1, after=29, of="b")])
+    assert client(staff=True).get(ADDRESS).json()["promises"]["early"] == 1.0
 
 
 def test_a_channel_sees_its_own(measured):
@@ -150,3 +181,19 @@ def test_the_admin_opens_and_finds(admin_client, measured):
     page = admin_client.get(f"/admin/analytics/orderfact/?q={first.pk}")
     assert [row.pk for row in page.context["cl"].result_list] == [first.pk]
     assert admin_client.get("/admin/analytics/orderfact/add/").status_code == 403
+
+
+def test_the_admin_tells_early_from_late(admin_client):
+    measure([promised(n, opens=30) for n in range(1, 5)])
+    measure([handed_over(1, after=5), handed_over(2, after=50), handed_over(3, after=70)])
+    address = "/admin/analytics/shipmentfact/"
+    found = {
+        how: [row.pk for row in admin_client.get(f"{address}?came={how}").context["cl"].result_list]
+        for how in ("early", "in time", "late")
+    }
+    assert found == {"early": [part(1)], "in time": [part(2)], "late": [part(3)]}
+    for how, (pk,) in found.items():
+        assert ShipmentFact.objects.get(pk=pk).came == how
+    page = admin_client.get(f"{address}?q={part(3)}")
+    assert [row.pk for row in page.context["cl"].result_list] == [part(3)]
+    assert "late" in page.content.decode()
