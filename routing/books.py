@@ -7,36 +7,31 @@ only when all that has changed by the end is what that transaction itself has pu
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Count, Max
 from django.utils import timezone
 
 from .current import Current
 from .days import day_of, stop_of
 from .insertion import Gaps, Offer
+from .keeping import Keeper, Kept
 from .models import Depot, Route, Shipment, Stop
 from .places import promised, time_between
-from .posing import begins, problem_of
+from .posing import begins, problem_of, widened
 from .reasons import nonsense
-from .road import SHORT_TIMEOUT, provider
+from .road import SHORT_TIMEOUT
 from .services import S
-from .travel import extended
 
 #: Stops of a day's plan beyond which looking for places would take too long.
 MOST_STOPS = 2000
-#: Seconds after which a day is read again though nothing changed: its vehicles' time passes.
-FRESH = 60.0
-#: Days that are kept; one of 1,000 stops takes some 8 MB. Of stops that found no place, so many.
-KEPT, REFUSED = 16, 500
+#: So many stops that found no place are kept with a day.
+REFUSED = 500
 
 
 class Page:
@@ -79,10 +74,7 @@ class Page:
         due = tuple(stop for stop in stops if begins(stop) <= end)
         if not due or self.full:
             return
-        places = [*(d.place for d in problem.depots), *(s.place for s in problem.stops)]
-        roads = provider(settings.TRAVEL_URL, SHORT_TIMEOUT)
-        travel = extended(problem.travel, places, [stop.place for stop in due], roads)
-        self._problem = replace(problem, stops=(*problem.stops, *due), travel=travel)
+        self._problem = widened(problem, due, travel_timeout=SHORT_TIMEOUT)
         self._gaps.widen(self._problem)
 
     def offer(self, pk: UUID) -> Offer | None:
@@ -133,14 +125,14 @@ class Book:
             return
         now = _Standing.read(self._depot, self.start)
         if now.plan == self._began.plan and now.promised == self._began.promised + self._accepted:
-            _keep((self._depot.pk, self.start), _Kept(now, self._since, self._page))
+            kept.keep((self._depot.pk, self.start), Kept(now, self._since, self._page))
 
     def _looked_at(self) -> Page:
         self._began = _Standing.read(self._depot, self.start)
         self._since = time.monotonic()
-        kept = _taken((self._depot.pk, self.start))
-        if kept and kept.holds(self._began) and kept.page.has_room_for(self._shipments):
-            self._since, page = kept.since, kept.page
+        known = kept.taken((self._depot.pk, self.start))
+        if known and known.holds(self._began) and known.what.has_room_for(self._shipments):
+            self._since, page = known.since, known.what
         else:
             page = Page(self._depot, self.start)
         page.ask_for(self._shipments)
@@ -175,30 +167,4 @@ class _Standing:
         return cls(plan, *promised.aggregate(Count("pk"), Max("ready_at")).values())
 
 
-@dataclass(frozen=True)
-class _Kept:
-    standing: _Standing
-    since: float
-    page: Page
-
-    def holds(self, standing: _Standing) -> bool:
-        return self.standing == standing and time.monotonic() - self.since < FRESH
-
-
-_Day = tuple[int, datetime]
-
-_lock = threading.Lock()
-_kept: OrderedDict[_Day, _Kept] = OrderedDict()
-
-
-def _taken(day: _Day) -> _Kept | None:
-    """Whoever takes it has it alone; it is gone when nobody brings it back."""
-    with _lock:
-        return _kept.pop(day, None)
-
-
-def _keep(day: _Day, kept: _Kept) -> None:
-    with _lock:
-        _kept[day] = kept
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
+kept = Keeper[_Standing, Page]()

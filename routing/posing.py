@@ -4,6 +4,7 @@ vehicles that are free then, and windows in seconds since the local midnight of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from .problem import Problem
 from .problem import Stop as PlanStop
 from .problem import Vehicle as PlanVehicle
 from .road import provider
+from .travel import extended
 from .ways import ways
 
 
@@ -59,6 +61,16 @@ def problem_with(
     travel = ways(fleet.depot.code, places, roads)
     plan_depots = tuple(PlanDepot(code, place_of(row)) for code, row in depots.items())
     return Problem(plan_depots, tuple(vehicles), tuple(stops), travel)
+
+
+def widened(
+    problem: Problem, stops: Sequence[PlanStop], *, travel_timeout: float | None = None
+) -> Problem:
+    """With more stops, the last."""
+    places = [*(depot.place for depot in problem.depots), *(s.place for s in problem.stops)]
+    roads = provider(settings.TRAVEL_URL, travel_timeout or settings.TRAVEL_TIMEOUT)
+    travel = extended(problem.travel, places, [stop.place for stop in stops], roads)
+    return replace(problem, stops=(*problem.stops, *stops), travel=travel)
 
 
 def begins(stop: PlanStop) -> int:

@@ -22,12 +22,12 @@ from django.utils import timezone
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
-from .books import MOST_STOPS, Book
+from .books import Book
 from .current import lock_depot
 from .days import day_of, days_ahead, window_of
 from .models import Depot, Shipment
-from .road import SHORT_TIMEOUT
-from .timetable import Crowded, Timetable
+from .tables import Table
+from .timetable import Crowded
 
 #: (opens, closes) each; None is an end that is left open.
 Windows = Sequence[tuple[datetime | None, datetime | None]]
@@ -58,7 +58,7 @@ class Promises:
     """What is to be said once the shipments are in the database."""
 
     emissions: list[Emission] = field(default_factory=list)
-    books: list[Book] = field(default_factory=list)
+    books: list[Book | Table] = field(default_factory=list)
 
     def tell(self) -> None:
         """In the caller's transaction."""
@@ -94,17 +94,12 @@ def promises_to(shipments: Collection[Shipment]) -> Promises:
 @dataclass(frozen=True)
 class _Found:
     places: list[tuple[Shipment, _Place]]
-    books: Sequence[Book]
+    books: Sequence[Book | Table]
 
 
 def _promise(depot: Depot, shipments: list[Shipment], until: float) -> _Found:
     lock_depot(depot.pk)
-    books: Sequence[Book] = ()
-    if depot.departures:
-        first = _of_departures(depot, shipments)
-    else:
-        books = [Book(depot, start, shipments) for start in days_ahead(depot)]
-        first = partial(_first, books)
+    first, books = _finder(depot, shipments)
     places = []
     for shipment in shipments:
         if time.monotonic() > until:
@@ -143,23 +138,26 @@ def _told(shipment: Shipment) -> Emission:
 _Finder = Callable[[Shipment], _Place | None]
 
 
-def _of_departures(depot: Depot, shipments: Sequence[Shipment]) -> _Finder:
-    """At a departure of which nobody has decided yet what goes."""
-    now = timezone.now()
+def _finder(depot: Depot, shipments: Sequence[Shipment]) -> tuple[_Finder, Sequence[Book | Table]]:
+    """And what it looks into."""
+    if not depot.departures:
+        books = [Book(depot, start, shipments) for start in days_ahead(depot)]
+        return partial(_first, books), books
     try:
-        table = Timetable.read(depot, now, shipments, travel_timeout=SHORT_TIMEOUT, most=MOST_STOPS)
+        table = Table(depot, shipments)
     except Crowded:
-        return lambda _: None
-    return partial(_at_departure, table, now)
+        return lambda _: None, ()
+    return partial(_at_departure, table), [table]
 
 
-def _at_departure(table: Timetable, now: datetime, shipment: Shipment) -> _Place | None:
-    asked = window_of(shipment, now)
-    found = table.first(table.stop(shipment.pk), lambda one: touches(one.start, asked))
+def _at_departure(table: Table, shipment: Shipment) -> _Place | None:
+    """Of which nobody has decided yet what goes."""
+    asked = window_of(shipment, table.now)
+    found = table.first(shipment, lambda one: touches(one.start, asked))
     if found is None:
         return None
     window = promised_window(table.eta(found[1]), [asked])
-    place = table.accept(*found, window=window)
+    place = table.accept(shipment, found, window)
     start, held = place.departure.start, place.held
     return _Place(held.vehicle, start, place.eta, held.time, window, held.departs)
 

@@ -8,7 +8,7 @@ one page narrows the others, for a vehicle is in one tour at a time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import zip_longest
@@ -22,14 +22,19 @@ from .fleet import Fleet, Span
 from .insertion import Gaps, Offer
 from .models import Depot, Shipment, Stop
 from .places import promised, time_between
-from .posing import problem_with
+from .posing import problem_with, widened
 from .problem import Key, Problem
 from .problem import Stop as PlanStop
 from .reasons import hopeless
+from .road import SHORT_TIMEOUT
 from .services import S
 
 #: Whether a departure is one to be looked at.
 Wanted = Callable[[Departure], bool]
+
+
+#: So many stops that found no place are kept with a timetable.
+REFUSED = 500
 
 
 class Crowded(Exception):
@@ -91,6 +96,26 @@ class Timetable:
             for key, place in self._held.items()
             if key not in self.lost
         }
+
+    def has_room_for(self, shipments: Collection[Shipment], *, most: int) -> bool:
+        """Whether it can be asked for these, too, as if it were read anew: for ``most`` stops."""
+        known, placed = self._problem.node_of, len(self._held)
+        return (
+            placed + len(shipments) <= most
+            and len(self._problem.stops) - placed <= REFUSED
+            and not any(shipment.pk in known for shipment in shipments)
+        )
+
+    def ask_for(self, shipments: Iterable[Shipment], now: datetime) -> None:
+        """From now on, places can be found for these."""
+        stops = [stop_of(row, self._origin, now) for row in shipments]
+        self._problem = problem = widened(self._problem, stops, travel_timeout=SHORT_TIMEOUT)
+        for one, page in list(self._pages.items()):
+            if not page.gaps.routes and one.at not in self._taken:
+                del self._pages[one]  # it is opened again when somebody looks at it
+                continue
+            page.problem = replace(problem, vehicles=page.problem.vehicles)
+            page.gaps.widen(page.problem)
 
     def place(self, stop: PlanStop, wanted: Wanted = lambda _: True) -> Place | None:
         """The first departure that could take it, of those wanted, and the place there; it is

@@ -243,7 +243,7 @@ def places(depot, between_batches):
     already. (Before or after the only stop of a tour costs the same: times may differ.)"""
     for model in (Stop, Plan, Route, Shipment):
         model.objects.all().delete()
-    books._kept.clear()
+    books.kept.clear()
     batch(1, 5)
     plan(depot)
     for first in (11, 21, 31):
@@ -261,7 +261,7 @@ def test_promises_are_the_same_whether_the_day_is_read_anew_or_kept(looks):
     depot = make_depot(vehicles=3, kg=30)
     kept = places(depot, lambda: None)
     assert len(looks) == 3, "one for who was planned; two days, each read once"
-    anew = places(depot, books._kept.clear)
+    anew = places(depot, books.kept.clear)
     assert len(looks) > 3 + 3
     assert len(kept) == 24
     assert kept == anew
@@ -314,7 +314,7 @@ def test_what_was_rolled_back_is_not_kept(looks):
 def test_a_day_is_read_again_after_a_while(looks, monkeypatch):
     make_depot()
     make_shipments(1)
-    monkeypatch.setattr(books, "FRESH", 0.0)
+    monkeypatch.setattr("routing.keeping.FRESH", 0.0)
     before = len(looks)
     make_shipments(1, first=2)
     assert len(looks) == before + 1
