@@ -248,6 +248,10 @@ class PlanRun(models.Model):
     cut_short = models.BooleanField(default=False, help_text="out of time: the next run goes on")
     solver_seconds = models.FloatField(default=0)
     error = models.TextField(blank=True)
+    died = models.BooleanField(default=False, help_text="with its process")
+    in_vain = models.BooleanField(
+        default=False, help_text="a plan that no longer held still does not"
+    )
 
     class Meta:
         constraints = [
