@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -55,7 +55,7 @@ class Fleet:
     def of_day(self, start: datetime) -> Iterator[PlanVehicle]:
         """Those that could make a tour on the day that begins then."""
         for row in self.rows:
-            opens, closes = _shift(row, self.depot, start)
+            opens, closes = shift(row, self.depot, start)
             times = max(opens, self.now), closes
             booked = self.booked.get((row.pk, None))
             least = min(MIN_SHIFT, closes - opens)
@@ -72,7 +72,7 @@ class Fleet:
             tours = [*self.busy.get(row.pk, ()), *(also or {}).get(row.pk, ())]
             booked = (row.pk, departs) in self.booked
             for start in _days_of(departs, self.depot):
-                opens, closes = _shift(row, self.depot, start)
+                opens, closes = shift(row, self.depot, start)
                 span = next(_free((max(opens, leaves), closes), tours), None)
                 if span and opens <= departs and (booked or span[0] == leaves):
                     yield _vehicle(row, self.depot, start, span, origin=origin)
@@ -85,7 +85,8 @@ def _days_of(moment: datetime, depot: Depot) -> tuple[datetime, datetime]:
     return today, midnight(today - timedelta(hours=12), depot.zone)
 
 
-def _shift(row: Vehicle, depot: Depot, start: datetime) -> Span:
+def shift(row: Vehicle, depot: Depot, start: datetime) -> Span:
+    """Of the day that begins at ``start``; so many hours, whatever the clocks do meanwhile."""
     opens = local(depot, start, row.shift_start)
     return opens, opens + timedelta(hours=row.shift_hours)
 
@@ -150,7 +151,18 @@ def _breaks(row: Vehicle, depot: Depot, start: datetime, origin: datetime) -> It
     """One that should have begun before now has been taken before the tour."""
     if not (row.break_minutes and row.break_earliest and row.break_latest):
         return
-    earliest = seconds_up(origin, local(depot, start, row.break_earliest))
-    latest = seconds_down(origin, local(depot, start, row.break_latest))
-    if earliest <= latest:
-        yield Break(max(0, earliest), max(0, latest), row.break_minutes * 60)
+    first, last = _break_span(row, depot, start, row.break_earliest, row.break_latest)
+    earliest = max(0, seconds_up(origin, first))
+    # Clocks that are put forward may leave nothing between the two.
+    latest = max(earliest, seconds_down(origin, last))
+    yield Break(earliest, latest, row.break_minutes * 60)
+
+
+def _break_span(row: Vehicle, depot: Depot, start: datetime, earliest: time, latest: time) -> Span:
+    """From when to when it may begin: during the shift, which may go on after midnight."""
+    opens, next_day = shift(row, depot, start)[0], tomorrow(start, depot.zone)
+    over_midnight = latest < earliest
+    if not over_midnight and local(depot, start, latest) < opens:
+        start = next_day
+    ends_on = next_day if over_midnight else start
+    return local(depot, start, earliest), local(depot, ends_on, latest)

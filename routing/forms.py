@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 from django import forms
@@ -59,8 +59,15 @@ class VehicleForm(forms.ModelForm):
         for name, moment in (("break_earliest", earliest), ("break_latest", latest)):
             if moment is None and name not in self.errors:
                 self.add_error(name, "Say from when to when the break may begin.")
-        if earliest and latest and latest < earliest:
+        if earliest and latest and not _in_order(said.get("shift_start"), earliest, latest):
             self.add_error("break_latest", "Must not be before the earliest time.")
         shift = said.get("shift_hours")
         if shift and timedelta(minutes=minutes) >= timedelta(hours=shift):
             self.add_error("break_minutes", "The break must be shorter than the shift.")
+
+
+def _in_order(shift_start: time | None, earliest: time, latest: time) -> bool:
+    """In a shift that goes on after midnight, 00:30 comes after 23:30."""
+    if earliest <= latest:
+        return True
+    return shift_start is not None and latest < shift_start <= earliest

@@ -13,11 +13,12 @@ from uuid import UUID
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from . import selectors
+from . import fleet, selectors
 from .asking import unanswered
-from .days import day_of, place_of
+from .days import day_of, place_of, start_of
 from .lateness import SERVICE
 from .models import Alert, Depot, Plan, PlanRun, Route, Shipment, Stop, Vehicle
+from .runs import DIED
 from .travel import matrices
 
 #: Unplanned shipments that are listed; the rest is counted.
@@ -69,12 +70,20 @@ def day_of_depot(depot: Depot, day: date) -> DayOfDepot:
         vehicles=_vehicles(depot, routes),
         legs=dict(leg for route in routes for leg in _legs(route)),
         versions=list(depot.plans.filter(day=day).defer("routes").order_by("-version")),
-        run=depot.runs.order_by("-pk").first(),
+        run=_newest_run(depot),
         asked=unanswered().filter(pk=depot.pk).exists(),
         alerts=list(depot.alerts.filter(seen_at=None).order_by("-at")[:ALERTS]),
         unplanned=listed[:LISTED],
         unplanned_total=len(listed) if len(listed) <= LISTED else waiting.count(),
     )
+
+
+def _newest_run(depot: Depot) -> PlanRun | None:
+    """One that has died is shown so, though no planner may have been there to notice."""
+    run = depot.runs.order_by("-pk").first()
+    if run and run.state == PlanRun.State.RUNNING and run.expires_at < timezone.now():
+        run.state, run.error = PlanRun.State.FAILED, DIED
+    return run
 
 
 def _vehicles(depot: Depot, routes: Sequence[Route]) -> list[Vehicle]:
@@ -85,9 +94,9 @@ def _vehicles(depot: Depot, routes: Sequence[Route]) -> list[Vehicle]:
 
 
 def shift(vehicle: Vehicle, depot: Depot, day: date) -> tuple[datetime, datetime]:
-    """Of this local day."""
-    opens = datetime.combine(day, vehicle.shift_start, depot.zone)
-    return opens, opens + timedelta(hours=vehicle.shift_hours)
+    """Of this local day, by the depot's clocks."""
+    opens, closes = fleet.shift(vehicle, depot, start_of(depot, day))
+    return opens.astimezone(depot.zone), closes.astimezone(depot.zone)
 
 
 def end_of(route: Route) -> Depot:
