@@ -3,34 +3,42 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html_join
 
 from supplychain.admin_tools import ReadOnlyAdmin, ReadOnlyInline, journey_link
 
-from . import driving, plan_page, selectors
+from . import drivers, driving, plan_page, selectors
 from . import fleet_admin as fleet_admin
 from . import plan_admin as plan_admin
 from .admin_filters import Lateness, Trouble
-from .admin_links import link, link_to, span
+from .admin_links import at_depot, figure, link, link_to, span
 from .goods import in_words
 from .models import ProofPhoto, Route, Shipment, Stop
+
+
+def recalled(shipment: Shipment) -> str:
+    return "cancelled after it had left: it must come back" if shipment.recalled else "–"
 
 
 class Visits(ReadOnlyInline):
     """Of a shipment: each route it stood in, and how that ended."""
 
     model = Stop
-    fields = ["route_link", "position", "eta", "state", "ended_at", "reason", "proof_name"]
-    readonly_fields = ["route_link"]
+    fields = ["route_link", "position", "comes", "state", "ended", "reason", "proof_name"]
+    readonly_fields = ["route_link", "comes", "ended"]
     ordering = ["-eta"]
     show_change_link = False
     verbose_name_plural = "stops"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Stop]:
-        return super().get_queryset(request).select_related("route__vehicle__depot")
+        rows = super().get_queryset(request)
+        return rows.select_related("route__vehicle__depot", "route__depot")
+
+    comes = at_depot("eta", "ETA", route="route")
+    ended = at_depot("ended_at", "ended", route="route")
 
     @admin.display(description="route")
     def route_link(self, stop: Stop) -> str:
@@ -41,7 +49,7 @@ class Visits(ReadOnlyInline):
 class ShipmentAdmin(ReadOnlyAdmin):
     list_display = [
         *("customer", "address", "depot", "state", "promise", "asked_for", "attempts"),
-        *("unplannable_reason", "ready_at"),
+        *("unplannable_reason", "ready"),
     ]
     list_filter = ["state", Trouble, "depot", "recalled"]
     search_fields = ["=shipment_id", "=order_id", "customer", "=correlation_id"]
@@ -61,15 +69,27 @@ class ShipmentAdmin(ReadOnlyAdmin):
             {
                 "fields": [
                     ("promise", "asked_for"),
-                    ("told_eta", "ready_at"),
-                    ("release_at", "missed_at"),
+                    ("told", "ready"),
+                    ("release", "missed"),
                 ]
             },
         ),
-        ("Trouble", {"fields": [("attempts", "recalled"), "unplannable_reason"]}),
+        ("Trouble", {"fields": [("attempts", "back"), "unplannable_reason"]}),
     ]
-    readonly_fields = ["order", "journey", "route", "holds", "needs", "promise", "asked_for"]
+    readonly_fields = [
+        *("order", "journey", "route", "holds", "needs", "promise", "asked_for"),
+        *("told", "ready", "release", "missed", "back"),
+    ]
     inlines = [Visits]
+
+    told = at_depot("told_eta", "ETA told last")
+    ready = at_depot("ready_at", "ready")
+    release = at_depot("release_at", "does not leave before")
+    missed = at_depot("missed_at", "window missed")
+
+    @admin.display(description="recalled")
+    def back(self, shipment: Shipment) -> str:
+        return recalled(shipment)
 
     @admin.display(description="order")
     def order(self, shipment: Shipment) -> str:
@@ -106,15 +126,18 @@ class ShipmentAdmin(ReadOnlyAdmin):
 
 class Stops(ReadOnlyInline):
     model = Stop
-    fields = ["position", "eta", "state", "to", "shipment", "recalled", "ended_at", "reason"]
+    fields = ["position", "comes", "state", "to", "goods", "shipment", "back", "ended", "reason"]
     fields += ["proof_name", "photos"]
-    readonly_fields = ["to", "recalled", "photos"]
+    readonly_fields = ["comes", "to", "goods", "back", "ended", "photos"]
     show_change_link = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Stop]:
         photos = Prefetch("photos", ProofPhoto.objects.defer("image"))
-        rows = super().get_queryset(request).select_related("shipment", "route__vehicle__depot")
-        return rows.prefetch_related(photos)
+        rows = super().get_queryset(request).prefetch_related(photos)
+        return rows.select_related("shipment", "route__vehicle__depot", "route__depot")
+
+    comes = at_depot("eta", "ETA", route="route", day=True)
+    ended = at_depot("ended_at", "ended", route="route", day=True)
 
     @admin.display(description="photos")
     def photos(self, stop: Stop) -> str:
@@ -125,38 +148,78 @@ class Stops(ReadOnlyInline):
     def to(self, stop: Stop) -> str:
         return f"{stop.shipment.customer}, {stop.shipment.address}"
 
-    @admin.display(description="recalled", boolean=True)
-    def recalled(self, stop: Stop) -> bool:
-        return stop.shipment.recalled
+    @admin.display(description="goods")
+    def goods(self, stop: Stop) -> str:
+        return in_words(stop.shipment.goods) or f"{stop.shipment.items} items"
+
+    @admin.display(description="recalled")
+    def back(self, stop: Stop) -> str:
+        return recalled(stop.shipment)
 
 
 @admin.register(Route)
 class RouteAdmin(ReadOnlyAdmin):
     list_display = [
-        "day",
-        "depot",
-        "vehicle",
-        "state",
-        "stop_count",
-        "distance_km",
-        "load_kg",
-        "starts_at",
-        "ends_at",
-        "frozen",
-        "version",
-        "plan",
+        *("day", "depot", "vehicle", "driven_by", "state", "stop_count", "km", "kg"),
+        *("leaves", "back", "held", "plan"),
     ]
     list_filter = ["state", Lateness, "depot", "day", "frozen"]
     search_fields = ["=id", "vehicle__name", "=stops__shipment__order_id"]
-    list_select_related = ["depot", "vehicle__depot"]
+    list_select_related = ["depot", "vehicle__depot", "vehicle__driver", "driver"]
     date_hierarchy = "day"
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("depot", "vehicle", "day"),
+                    ("state", "stop_count", "driven_by"),
+                    ("leaves", "back", "departs"),
+                    "pages",
+                ]
+            },
+        ),
+        (
+            "As planned",
+            {"fields": [("km", "kg", "m3", "costs"), ("version", "planned", "run"), "held"]},
+        ),
+    ]
+    readonly_fields = [
+        *("stop_count", "driven_by", "leaves", "back", "departs", "pages"),
+        *("km", "kg", "m3", "costs", "planned", "held"),
+    ]
     inlines = [Stops]
     actions = ["dispatch_routes"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         ended = Count("stops", filter=~Q(stops__state=Stop.State.PENDING))
         rows: QuerySet[Route] = super().get_queryset(request)
-        return rows.annotate(stop_total=Count("stops"), stop_ended=ended)
+        may_drive = Value(request.user.has_perm(drivers.CHANGE))
+        return rows.annotate(stop_total=Count("stops"), stop_ended=ended, may_drive=may_drive)
+
+    leaves = at_depot("starts_at", "leaves", day=True)
+    back = at_depot("ends_at", "back", day=True)
+    departs = at_depot("departs_at", "of the departure")
+    planned = at_depot("planned_at", "planned last")
+    km, kg = figure("distance_km", "km"), figure("load_kg", "kg", 1)
+    m3, costs = figure("load_m3", "m³", 2), figure("cost", "cost", 2)
+
+    @admin.display(description="frozen", ordering="frozen")
+    def held(self, route: Route) -> str:
+        return "frozen" if route.frozen else "–"
+
+    @admin.display(description="driver")
+    def driven_by(self, route: Route) -> str:
+        somebody = route.driver or route.vehicle.driver
+        return somebody.get_username() if somebody else "–"
+
+    @admin.display(description="pages")
+    def pages(self, route: Any) -> str:
+        manifest = reverse("plan-manifest", args=[route.depot.code, route.day])
+        links = [self.plan(route), link(f"{manifest}?route={route.pk}", "manifest")]
+        if route.may_drive:
+            links.append(link(reverse("driver-route", args=[route.pk]), "driver's page"))
+        return format_html_join(" · ", "{}", ((one,) for one in links))
 
     @admin.display(description="plan")
     def plan(self, route: Route) -> str:

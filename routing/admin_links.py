@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
+from django.contrib import admin
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,6 +26,33 @@ def link_to(model: str, key: object, text: object) -> SafeString:
 def clock(depot: Depot, moment: datetime | None) -> str:
     """By the depot's clocks."""
     return f"{moment.astimezone(depot.zone):%Y-%m-%d %H:%M}" if moment else "–"
+
+
+def at_depot(
+    field: str, description: str, *, route: str = "", day: bool = False
+) -> Callable[[Any, Any], str]:
+    """A column: a moment by the clocks of the row's depot (or of its ``route``'s), as on the plan
+    page; with ``day`` only the time, where it is on the day of the row."""
+
+    @admin.display(description=description, ordering=field)
+    def column(self: Any, row: Any) -> str:
+        moment, of = getattr(row, field), getattr(row, route) if route else row
+        local = moment and moment.astimezone(of.depot.zone)
+        today = day and local and local.date() == of.day
+        text = f"{local:%H:%M}" if today else clock(of.depot, moment)
+        return format_html('<span class="moment">{}</span>', text)
+
+    return column
+
+
+def figure(field: str, description: str, digits: int = 0) -> Callable[[Any, Any], str]:
+    """A column: a number with no more digits than anybody reads."""
+
+    @admin.display(description=description, ordering=field)
+    def column(self: Any, row: Any) -> str:
+        return f"{getattr(row, field):,.{digits}f}"
+
+    return column
 
 
 def span(depot: Depot, opens: datetime | None, closes: datetime | None) -> str:

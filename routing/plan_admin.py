@@ -11,19 +11,26 @@ from supplychain.admin_tools import ReadOnlyAdmin
 
 from . import alerting, plan_page, plan_tables, selectors
 from .admin_filters import Seen
-from .admin_links import link, link_to
+from .admin_links import at_depot, figure, link, link_to
 from .models import Alert, Plan, PlanRun
 
 
 @admin.register(PlanRun)
 class PlanRunAdmin(ReadOnlyAdmin):
     list_display = [
-        *("started_at", "depot", "trigger", "state", "shipments", "planned", "unplanned"),
-        *("moved", "fell_out", "cut_short", "solver_seconds", "error"),
+        *("started", "depot", "trigger", "state", "shipments", "planned", "unplanned"),
+        *("moved", "fell_out", "out_of_time", "seconds", "error"),
     ]
     list_filter = ["state", "trigger", "depot"]
     list_select_related = ["depot"]
     date_hierarchy = "started_at"
+
+    started = at_depot("started_at", "started")
+    seconds = figure("solver_seconds", "seconds of search", 1)
+
+    @admin.display(description="cut short", ordering="cut_short")
+    def out_of_time(self, run: PlanRun) -> str:
+        return "out of time" if run.cut_short else "–"
 
 
 @admin.register(Plan)
@@ -31,7 +38,7 @@ class PlanAdmin(ReadOnlyAdmin):
     """The versions of each day's plan, and what each changed."""
 
     list_display = [
-        *("day", "depot", "version", "why", "stops", "distance_km", "cost", "made_at", "shown"),
+        *("day", "depot", "version", "why", "stops", "km", "costs", "made", "shown"),
     ]
     list_filter = ["depot", "day"]
     list_select_related = ["depot"]
@@ -44,15 +51,18 @@ class PlanAdmin(ReadOnlyAdmin):
                 "fields": [
                     ("depot", "day", "version"),
                     ("why", "run"),
-                    ("made_at", "shown"),
-                    ("stops", "distance_km", "cost"),
+                    ("made", "shown"),
+                    ("stops", "km", "costs"),
                 ]
             },
         ),
         ("Routes", {"fields": ["tours"]}),
         ("Changes", {"fields": ["before", "changes"]}),
     ]
-    readonly_fields = ["shown", "tours", "before", "changes"]
+    readonly_fields = ["made", "km", "costs", "shown", "tours", "before", "changes"]
+
+    made = at_depot("made_at", "made")
+    km, costs = figure("distance_km", "km"), figure("cost", "cost", 2)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
         rows: QuerySet[Plan] = super().get_queryset(request)
@@ -85,14 +95,17 @@ class PlanAdmin(ReadOnlyAdmin):
 class AlertAdmin(ReadOnlyAdmin):
     """What nobody has seen comes first."""
 
-    list_display = ["at", "depot", "kind", "text", "about", "plan", "seen_at", "seen_by"]
+    list_display = ["told", "depot", "kind", "text", "about", "plan", "seen", "seen_by"]
     list_filter = [Seen, "kind", "depot"]
     search_fields = ["text", "=subject_id"]
     list_select_related = ["depot"]
     ordering = [F("seen_at").desc(nulls_first=True), "-at"]
-    readonly_fields = ["about", "plan"]
-    exclude = ["subject_id"]
+    readonly_fields = ["told", "seen", "about", "plan"]
+    exclude = ["subject_id", "at", "seen_at"]
     actions = ["see"]
+
+    told = at_depot("at", "told")
+    seen = at_depot("seen_at", "seen")
 
     @admin.display(description="about")
     def about(self, alert: Alert) -> str:

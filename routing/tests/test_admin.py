@@ -1,9 +1,9 @@
 """The admin's pages of routing: they open, find, and change only through services."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
 
@@ -55,6 +55,39 @@ def test_a_route_is_found_by_an_order_that_it_carries_with_all_its_stops_counted
     planned_route(3)
     shown = page(admin_client, "route", f"?q={order(2)}").content.decode()
     assert "0 of 3" in shown
+
+
+def test_times_are_those_of_the_depots_clocks_as_on_the_plan_page(admin_client):
+    route = planned_route(1)
+    Depot.objects.update(time_zone="Asia/Tokyo")
+    zone = Depot.objects.get().zone
+    leaves, comes = (m.astimezone(zone) for m in (route.starts_at, route.stops.get().eta))
+    for day, form in ((leaves.date(), "%H:%M"), (date(2020, 1, 1), "%Y-%m-%d %H:%M")):
+        Route.objects.update(day=day)  # one said already, and another
+        said = f'<span class="moment">{leaves:{form}}</span>'
+        assert said in page(admin_client, "route").content.decode()
+        assert said in one(admin_client, "route", route.pk)
+    assert f"{comes:%Y-%m-%d %H:%M}" in one(admin_client, "route", route.pk)
+    assert f"{comes:%Y-%m-%d %H:%M}" in one(admin_client, "shipment", parcel(1))
+
+
+def test_a_route_leads_to_its_plan_manifest_and_driver(admin_client):
+    route = planned_route(1)
+    shown = one(admin_client, "route", route.pk)
+    here = f"/admin/plan/mill/{route.day}/"
+    for url in (here, f"{here}manifest/?route={route.pk}", f"/drive/{route.pk}/"):
+        assert f'href="{url}"' in shown
+        assert admin_client.get(url).status_code == 200
+    looker = User.objects.create_user("looker", is_staff=True)
+    looker.user_permissions.set(Permission.objects.filter(codename="view_route"))
+    admin_client.force_login(looker)
+    assert "/drive/" not in one(admin_client, "route", route.pk)
+
+
+def one(client, model, pk):
+    response = client.get(reverse(f"admin:routing_{model}_change", args=[pk]))
+    assert response.status_code == 200
+    return response.content.decode()
 
 
 def test_lists_take_as_many_statements_for_many_rows_as_for_few(
