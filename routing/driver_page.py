@@ -87,9 +87,13 @@ def route(request: HttpRequest, pk: UUID) -> HttpResponse:
         "recalled": RECALLED,
         "photos": MAX_PHOTOS,
     }
-    shown = {"route": row, "page": page}
+    shown: dict[str, Any] = {"route": row, "page": page}
     if request.user.has_perm(drivers.CHANGE):
-        shown["people"] = drivers.all_drivers()
+        shown |= {
+            "people": drivers.all_drivers(),
+            "driver": row.driver or row.vehicle.driver,
+            "plan": reverse("plan-of-day", args=[row.depot.code, row.day]),
+        }
     return render(request, "routing/driver_route.html", shown)
 
 

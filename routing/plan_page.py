@@ -121,20 +121,28 @@ def _config(request: HttpRequest, depot: Depot, day: date) -> dict[str, Any]:
 
 
 def manifest(request: HttpRequest, code: str, day: date) -> HttpResponse:
-    """A page per route, to print; ``?route=`` for one only."""
+    """A page per route that is not over, to print; ``?done=1`` for all, ``?route=`` for one."""
     depot = get_object_or_404(Depot, code=code)
-    routes = list(selectors.routes_of(depot, day))
-    if wanted := request.GET.get("route"):
-        key = _key(wanted)
-        routes = [route for route in routes if route.pk == key]
+    all_routes = list(selectors.routes_of(depot, day))
+    routes = _wanted(all_routes, request)
     context = {
         "title": f"Manifest of {depot.code}, {day}",
         "depot": depot,
         "day": day,
         "sheets": [_sheet(route) for route in sorted(routes, key=_order)],
         "back": day_url(depot, day),
+        "left_out": 0 if "route" in request.GET else len(all_routes) - len(routes),
     }
     return _shown(request, "routing/plan_manifest.html", context)
+
+
+def _wanted(routes: list[Route], request: HttpRequest) -> list[Route]:
+    if wanted := request.GET.get("route"):
+        key = _key(wanted)
+        return [route for route in routes if route.pk == key]
+    if "done" in request.GET:
+        return routes
+    return [route for route in routes if route.state != Route.State.COMPLETED]
 
 
 def _key(text: str) -> UUID:

@@ -43,13 +43,15 @@ class StopOut(serializers.ModelSerializer[Stop]):
     weight_kg = serializers.FloatField(source="shipment.weight_kg")
     volume_m3 = serializers.FloatField(source="shipment.volume_m3")
     items = serializers.IntegerField(source="shipment.items")
-    goods = GoodsOut(
-        source="shipment.goods", many=True, help_text="empty: only the number of units is known"
-    )
+    goods = serializers.SerializerMethodField(help_text="empty: only the units are known")
     skills = serializers.ListField(source="shipment.skills", child=serializers.CharField())
     window_from = serializers.SerializerMethodField(help_text="promised, else asked for")
     window_until = serializers.SerializerMethodField()
     photos: Any = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
+
+    @extend_schema_field(GoodsOut(many=True))
+    def get_goods(self, stop: Stop) -> Any:
+        return stop.shipment.goods
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_window_from(self, stop: Stop) -> str | None:

@@ -220,6 +220,8 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Supply chain API",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # What is called the same stands together on the page: all of routes, all of orders.
+    "SCHEMA_PATH_PREFIX": "/api/v1",
     # The page's scripts come from here, not from a foreign host.
     "ENUM_NAME_OVERRIDES": {
         "OrderShipmentState": "orders.models.OrderShipment.State",

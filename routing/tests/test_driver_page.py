@@ -326,6 +326,18 @@ def test_who_may_not_drive_is_given_nothing(client, route):
     assert "give them the role first" in answer.content.decode()
 
 
+def test_a_dispatcher_sees_who_drives_and_the_way_back_to_the_plan(client, route, ann):
+    dispatcher(client)
+    shown = client.get(f"/drive/{route.pk}/").content.decode()
+    assert "Driven by <b>ann</b>" in shown
+    assert f'href="/admin/plan/mill/{route.day}/"' in shown
+    Vehicle.objects.update(driver=None)
+    assert "Nobody is known to drive" in client.get(f"/drive/{route.pk}/").content.decode()
+    client.force_login(ann)
+    drivers.give_route(route_id=route.pk, username="ann")
+    assert "/admin/" not in client.get(f"/drive/{route.pk}/").content.decode()
+
+
 def test_a_dispatcher_gives_a_route_to_somebody(client, route):
     dispatcher(client)
     somebody("bob")

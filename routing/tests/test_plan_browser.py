@@ -18,7 +18,7 @@ from routing.moving import move_stop
 from routing.tasks import plan_due_depots as tick
 
 from .browser import expect, marks
-from .conftest import books_balance, make_depot, make_shipments, plan, stop_of
+from .conftest import books_balance, make_depot, make_shipments, order, parcel, plan, stop_of
 
 pytestmark = marks
 
@@ -115,6 +115,15 @@ def test_the_day_is_drawn_as_map_list_and_timeline(desk, routes):
     expect(popup.get_by_role("link", name="Order’s journey")).to_be_visible()
 
 
+def test_a_route_leads_to_its_driver_and_its_page_in_the_admin(desk, routes):
+    page, (first, _) = desk.open(), routes
+    card(page, first).get_by_role("link", name="Driver").click()
+    page.wait_for_url(f"**/drive/{first.pk}/")
+    page.go_back()
+    card(page, first).get_by_role("link", name="Details").click()
+    page.wait_for_url(f"**/admin/routing/route/{first.pk}/change/")
+
+
 def test_one_route_is_shown_alone_from_the_list_and_from_the_timeline(desk, routes):
     page, (first, second) = desk.open(), routes
     card(page, second).hover()
@@ -196,6 +205,17 @@ def test_unserved_shipments_stand_there_with_reason_and_advice(desk, routes):
     expect(row).to_contain_text("larger vehicle")
 
 
+def test_an_alert_about_another_day_leads_to_what_it_is_about(desk, routes):
+    known = {"depot": routes[0].depot, "text": "it", "at": timezone.now()}
+    kinds = {Alert.Kind.NOT_DISPATCHED: "route", Alert.Kind.FELL_OUT: "shipment"}
+    for number, kind in enumerate(kinds):
+        Alert.objects.create(kind=kind, subject_id=order(number), **known)
+    page = desk.open()
+    for number, what in enumerate(kinds.values()):
+        link = page.locator("#plan-alerts").get_by_role("link", name=f"The {what}")
+        expect(link).to_have_attribute("href", f"/admin/routing/{what}/{order(number)}/change/")
+
+
 def test_an_alert_is_seen(desk, routes, admin_user):
     kept = {"depot": routes[0].depot, "kind": Alert.Kind.NOT_DISPATCHED, "at": timezone.now()}
     alert = Alert.objects.create(subject_id=routes[0].pk, text="has not left", **kept)
@@ -221,6 +241,10 @@ def test_who_may_only_look_finds_nothing_to_press(chromium, live_server, client,
     unfold(page, routes[0])
     for name in ("Plan now", "Freeze", "Dispatch", "Move"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
+    page.locator(".plan-stop .plan-link").first.click()
+    expect(page.locator(".plan-popup")).to_be_visible()
+    expect(page.locator(".plan-popup button")).to_have_count(0)
+    expect(page.get_by_role("link", name="Driver")).to_have_count(0)
     assert page.locator(".plan-stop[draggable]").count() == 0
     desk.context.close()
     assert desk.wrong == []
@@ -298,6 +322,75 @@ def test_the_last_stop_of_a_route_goes_to_a_new_one_and_back(desk, routes):
     assert Stop.objects.get(pk=stop).route.vehicle == first.vehicle
     assert spare.routes.get().state == Route.State.WITHDRAWN
     books_balance()
+
+
+@pytest.fixture
+def apart(transactional_db):
+    """Two routes of two stops each, one to the west and one to the east."""
+    depot = make_depot(vehicles=2, kg=10)
+    for number, east in enumerate((-0.3, -0.4, 0.3, 0.4), start=1):
+        make_shipments(1, first=number, near=0.05 * number)
+        Shipment.objects.filter(pk=parcel(number)).update(longitude=depot.longitude + east)
+    plan(depot)
+    Vehicle.objects.update(capacity_kg=1000)
+    return sorted(Route.objects.select_related("depot", "vehicle"), key=lambda r: r.vehicle.name)
+
+
+def test_a_stop_is_moved_from_its_popup(desk, routes):
+    page, (first, second) = desk.open(), routes
+    unfold(page, first)
+    page.locator(".plan-stop .plan-link").first.click()
+    page.locator(".plan-popup").get_by_role("button", name="Move…").click()
+    expect(verdict(page)).to_contain_text("Cost")
+    page.locator("#plan-confirm").click()
+    expect(page.locator("#plan-messages")).to_contain_text(f"of {second.vehicle.name}")
+    assert len(stops(second)) == 3
+
+
+def test_a_stop_is_dragged_on_the_map_onto_another_route(desk, apart):
+    page, (first, second) = desk.open(), apart
+    unfold(page, first, second)
+    (stop, _), (there, _) = stops(first), stops(second)
+    page.get_by_role("button", name="Zoom out").click()
+    begin, end = on_the_map(page, stop, there)
+    drag(page, begin, {"x": end["x"] + 80, "y": end["y"] + 60})
+    expect(page.locator("#plan-dialog")).to_be_hidden()  # nobody is there
+    drag(page, begin, end)
+    expect(verdict(page)).to_contain_text("Cost")
+    expect(page.locator("#plan-move-route option:checked")).to_contain_text(second.vehicle.name)
+    page.locator("#plan-confirm").click()
+    expect(page.locator("#plan-messages")).to_contain_text(f"of {second.vehicle.name}")
+    assert stop in stops(second)
+    books_balance()
+
+
+def on_the_map(page, *stops):
+    """Where the stops are when the map has come to rest."""
+    before = None
+    for _ in range(20):
+        if (now := [pointed_to(page, stop) for stop in stops]) == before:
+            return now
+        before = now
+    raise AssertionError("the map does not come to rest")
+
+
+def pointed_to(page, stop):
+    """Where its popup points to; it is closed again."""
+    page.locator(f'[data-stop="{stop}"].plan-stop .plan-link').click()
+    tip = page.locator(".leaflet-popup-tip-container")
+    expect(tip).to_be_visible()
+    box = tip.bounding_box()
+    page.locator(".leaflet-popup-close-button").click()
+    expect(tip).to_have_count(0)
+    return {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"]}
+
+
+def drag(page, begin, end):
+    page.mouse.move(**begin)
+    page.mouse.down()
+    page.mouse.move((begin["x"] + end["x"]) / 2, (begin["y"] + end["y"]) / 2)
+    page.mouse.move(**end)
+    page.mouse.up()
 
 
 def test_the_order_within_a_route_is_changed(desk, routes):

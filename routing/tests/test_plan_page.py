@@ -448,6 +448,15 @@ def test_a_manifest_of_goods_that_were_never_told_tells_their_number(staff):
     assert '<td class="n">3</td>' in shown and "To load" not in shown
 
 
+def test_a_manifest_leaves_out_what_is_done_unless_it_is_wanted(staff):
+    route = planned_route(1)
+    Route.objects.update(state=Route.State.COMPLETED)
+    left_out = page(staff, route, "plan-manifest").content.decode()
+    assert "<article>" not in left_out and "All routes of this day are done" in left_out
+    for query in ("?done=1", f"?route={route.pk}"):
+        assert "<article>" in page(staff, route, "plan-manifest", query).content.decode()
+
+
 def test_a_manifest_tells_the_depots_local_times(staff):
     route = planned_route(1)
     Depot.objects.update(time_zone="Asia/Tokyo")

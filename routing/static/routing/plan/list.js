@@ -7,11 +7,15 @@ import { clock, hours, km, many, number, span } from "./words.js";
 export function drawList(box, day, view, act) {
   const shown = view.found ? day.routes.filter((route) => view.found.routes.has(route.id)) : day.routes;
   if (!shown.length) {
-    replace(box, h("p", { class: "plan-quiet" }, view.found ? "No stop of this day matches." : "No route on this day."));
+    replace(box, h("p", { class: "plan-quiet" }, view.found ? "No stop of this day matches." : nothing(act)));
     return;
   }
   replace(box, shown.map((route) => routeCard(route, day, view, act)));
   shade(box, view);
+}
+
+function nothing({ mayChange }) {
+  return `No route on this day.${mayChange ? " “Plan now” plans what waits, for today or a day to come." : ""}`;
 }
 
 /** Without drawing anew: what is selected or hovered. */
@@ -29,6 +33,7 @@ function routeCard(route, day, view, act) {
     {
       class: "plan-route",
       "data-route": route.id,
+      "aria-label": `Route ${route.label}, ${route.vehicle}`,
       style: `--route: ${route.colour}`,
       on: { mouseenter: () => act.hover(route.id), mouseleave: () => act.hover(null) },
     },
@@ -86,6 +91,7 @@ function bars(route) {
     h("span", {}, km(route.distance_km)),
     h("span", {}, `cost ${number(route.cost, 2)}`),
     loads.map(([unit, load, most, digits]) => bar(unit, load, most, digits)),
+    h("span", { class: "plan-quiet" }, `${hours(route.drive)} driving${route.wait > 59 ? `, ${hours(route.wait)} waiting` : ""}`),
   );
 }
 
@@ -110,7 +116,8 @@ function foot(route, act) {
     planned && button("freeze", route.frozen ? "Thaw" : "Freeze", () => act.freeze(route)),
     planned && button("dispatch", "Dispatch", () => act.dispatch(route)),
     h("a", { class: "plan-small", href: `${act.urls.manifest}?route=${route.id}` }, "Manifest"),
-    h("span", { class: "plan-quiet" }, `${hours(route.drive)} driving${route.wait > 59 ? `, ${hours(route.wait)} waiting` : ""}`),
+    act.mayChange && h("a", { class: "plan-small", href: act.urls.drive(route.id), title: `${route.driver ? `${route.driver} drives it` : "Nobody is known to drive it"}: see their page, or give it to somebody` }, "Driver"),
+    h("a", { class: "plan-small", href: act.urls.route(route.id) }, "Details"),
   );
 }
 

@@ -1,6 +1,7 @@
 /** Promise: a thousand stops stay fluid (they are drawn on one canvas), and without a tile server
  * nothing is asked of any other host: land, borders and cities come from our own files. */
 
+import { Carrying } from "./carrying.js";
 import { clock, many, span } from "./words.js";
 import { h } from "./dom.js";
 
@@ -8,6 +9,8 @@ const L = window.L;
 const DIM = 0.18;
 /** Labels of cities in view at once, and the pixels between two of them. */
 const CITIES = 40;
+/** A name that begins so near to the depot's sign would lie below it. */
+const DEPOT = 24;
 const APART = { x: 90, y: 26 };
 /** From this zoom on there is room for numbers in the stops, of the selected route always. */
 const NUMBERED = 12;
@@ -45,10 +48,8 @@ const StopMarker = L.CircleMarker.extend({
 });
 
 export class PlanMap {
-  constructor(box, config, { select, linksOf }) {
-    this.config = config;
-    this.select = select;
-    this.linksOf = linksOf;
+  constructor(box, config, { select, linksOf, moving }) {
+    Object.assign(this, { config, select, linksOf, moving });
     this.map = L.map(box, { preferCanvas: true, zoomSnap: 0.5, minZoom: 2, maxZoom: 18, worldCopyJump: true });
     this.map.attributionControl.setPrefix('<a href="https://leafletjs.com">Leaflet</a>');
     this.map.createPane("ground").style.zIndex = 150;
@@ -58,6 +59,7 @@ export class PlanMap {
     this.canvas = L.canvas({ padding: 0.3, tolerance: 6 });
     this.lines = new Map();
     this.stops = new Map();
+    this.carrying = new Carrying(this.map, { moving, stops: this.stops, renderer: this.canvas, open: (stop) => this.openRoute(stop) });
     this.drawn = L.layerGroup().addTo(this.map);
     this.earlier = L.layerGroup().addTo(this.map);
     this.fitted = false;
@@ -118,11 +120,13 @@ export class PlanMap {
   nameCities() {
     const view = this.map.getBounds().pad(0.1);
     const taken = [];
+    const depot = this.day && this.map.latLngToContainerPoint([this.day.place.latitude, this.day.place.longitude]);
     this.names.clearLayers();
     for (const [name, latitude, longitude] of this.places) {
       if (taken.length >= CITIES) break;
       if (!view.contains([latitude, longitude])) continue;
       const at = this.map.latLngToContainerPoint([latitude, longitude]);
+      if (depot && depot.distanceTo(at) < DEPOT) continue;
       if (taken.some((other) => Math.abs(other.x - at.x) < APART.x && Math.abs(other.y - at.y) < APART.y)) continue;
       taken.push(at);
       const label = h("span", {}, name);
@@ -169,11 +173,18 @@ export class PlanMap {
   drawStop(route, stop) {
     const marker = new StopMarker(at(stop), { renderer: this.canvas, color: "#fff", weight: 1, bubblingMouseEvents: false });
     marker.bindTooltip(() => tip(`${route.label}·${stop.number} ${stop.customer}`, clock(stop.ended_at ?? stop.eta)));
-    marker.bindPopup(() => this.popup(route, stop), { maxWidth: 300 });
+    marker.bindPopup(() => this.popup(route, stop), this.popupOptions());
     marker.on("popupopen", () => (this.opened = stop.id));
     marker.on("popupclose", () => (this.opened = null));
     marker.on("click", () => this.select(route.id, stop.id));
+    if (this.movable(route, stop)) marker.on("mousedown", (event) => this.carrying.lift(stop, marker, event));
     this.stops.set(stop.id, marker.addTo(this.drawn));
+  }
+
+  /** Beside the buttons of the map, also where that is narrow. */
+  popupOptions() {
+    const wide = this.map.getSize().x;
+    return { maxWidth: Math.max(180, Math.min(300, wide - 110)), autoPanPaddingTopLeft: [56, 8], autoPanPaddingBottomRight: [8, 8] };
   }
 
   popup(route, stop) {
@@ -184,7 +195,18 @@ export class PlanMap {
       h("div", {}, stop.address),
       h("dl", {}, ...facts(route, stop, this.day.day).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
       this.linksOf(stop),
+      this.movable(route, stop) && h("button", { type: "button", class: "plan-small", on: { click: () => this.moving.dialog(stop) } }, "Move…"),
     );
+  }
+
+  movable(route, stop) {
+    return this.config.mayChange && route.open && stop.state === "pending";
+  }
+
+  /** The route of a stop, if it takes others. */
+  openRoute(id) {
+    const route = this.day.route.get(this.day.stop.get(id)?.route);
+    return route?.open ? route : null;
   }
 
   depot(place, what) {
@@ -221,7 +243,7 @@ export class PlanMap {
     Object.assign(marker.options, {
       label: numbered && stands ? (stop.state === "failed" ? "✕" : String(stop.number)) : "",
       size: stop.number > 99 ? 8 : 9.5,
-      ink: ended && stop.state !== "failed" ? (this.dark ? "#e5e7eb" : "#374151") : "#fff",
+      ink: ended && stop.state !== "failed" ? (this.dark ? "#e5e7eb" : "#374151") : ended ? "#fff" : route.ink,
       mark: stop.late ? "#dc2626" : null,
     });
     marker.setRadius(numbered && stands ? 8.5 : 4.5);
@@ -280,6 +302,7 @@ export function facts(route, stop, day) {
     ["ETA", clock(stop.eta)],
     ["Window", span(stop.window_from, stop.window_until, day)],
     ["Load", `${stop.items} items, ${stop.weight_kg.toFixed(1)} kg, ${stop.volume_m3.toFixed(2)} m³`],
+    ...(stop.goods.length ? [["Goods", stop.goods.map(({ sku, quantity }) => `${quantity} × ${sku}`).join(", ")]] : []),
     ["State", stop.recalled ? `${state}; recalled: bring it back` : state],
     ...(stop.reason ? [["Reason", stop.reason]] : []),
     ...(stop.proof_name ? [["Taken by", stop.proof_name]] : []),

@@ -5,6 +5,13 @@
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d1f", "#56a4d8", "#7b3fa0", "#c0392b", "#5b8c2a", "#6b7280"];
 const DASHES = [null, "10 6", "2 7", "14 5 3 5"];
 
+/** Black or white, whichever is easier to read on it (by WCAG's relative luminance). */
+function inkOn(colour) {
+  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const [red, green, blue] = [1, 3, 5].map((at) => linear(parseInt(colour.slice(at, at + 2), 16) / 255));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#111827" : "#fff";
+}
+
 export const DRIVEN = ["dispatched", "completed"];
 const natural = new Intl.Collator("en", { numeric: true });
 
@@ -35,6 +42,7 @@ function routeOf(route, label, vehicle, index, lateMinutes, now) {
     label,
     vehicleRow: vehicle,
     colour: COLOURS[index % COLOURS.length],
+    ink: inkOn(COLOURS[index % COLOURS.length]),
     dash: DASHES[Math.floor(index / COLOURS.length) % DASHES.length],
     stops,
     items: sum("items"),

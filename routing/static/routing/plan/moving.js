@@ -158,6 +158,22 @@ export class Moving {
     });
   }
 
+  // --- dragging on the map: to a route, where it costs least -----------------------------------
+
+  carry(stop) {
+    this.dragged = stop;
+  }
+
+  /** Its card is marked, if it is on the page. */
+  holdOver(route, otherwise) {
+    this.hold({ route, position: null }, document.querySelector(`[data-route="${route.id}"].plan-route`) ?? otherwise);
+  }
+
+  holdNowhere() {
+    this.clear();
+    hint().hidden = true;
+  }
+
   /** Places are counted without the stop that moves. */
   place(to) {
     const own = to.route.id === this.dragged.route && to.position > this.dragged.number;
@@ -174,18 +190,18 @@ export class Moving {
     this.clear();
     this.over = key;
     (to.row ?? element).classList.add("drop-here", ...(to.below ? ["below"] : []));
-    const hint = document.getElementById("plan-hint");
+    const box = hint();
     const title = `${this.dragged.customer} → ${to.route.vehicle}${to.position ? `, place ${to.position}` : ""}`;
-    hint.hidden = false;
-    hint.className = "plan-hint";
-    hint.replaceChildren(h("b", {}, title), h("span", {}, "…"));
+    box.hidden = false;
+    box.className = "plan-hint";
+    box.replaceChildren(h("b", {}, title), h("span", {}, "…"));
     this.asking = new AbortController();
     const signal = this.asking.signal;
     this.timer = setTimeout(async () => {
       const found = await this.tried(this.dragged, to, signal);
       if (!found || this.over !== key) return;
-      hint.className = `plan-hint ${found.fine ? "good" : "bad"}`;
-      hint.lastChild.textContent = found.text;
+      box.className = `plan-hint ${found.fine ? "good" : "bad"}`;
+      box.lastChild.textContent = found.text;
     }, PAUSE);
   }
 
@@ -199,9 +215,11 @@ export class Moving {
   end() {
     this.clear();
     this.dragged = null;
-    document.getElementById("plan-hint").hidden = true;
+    hint().hidden = true;
   }
 }
+
+const hint = () => document.getElementById("plan-hint");
 
 /** Places are counted without the stop that moves. */
 function placeOptions(route, stop) {

@@ -29,7 +29,7 @@ class Page {
     this.config = config;
     this.urls = {
       ...config.urls,
-      ...Object.fromEntries(["move", "freeze", "thaw", "dispatch", "seen", "shipment"].map((name) => [name, keyed(name)])),
+      ...Object.fromEntries(["move", "freeze", "thaw", "dispatch", "seen", "shipment", "route", "drive"].map((name) => [name, keyed(name)])),
       compare: (now, before) => config.urls.compare.replace("plans/0/against/0/", `plans/${now}/against/${before}/`),
     };
     this.view = { selected: null, hovered: null, found: null, expanded: new Set(), hover: (id) => this.hover(id) };
@@ -42,9 +42,9 @@ class Page {
   start() {
     const linksOf = (stop) => this.linksOf(stop);
     const select = (route, stop) => this.select(route, stop);
-    this.map = new PlanMap($("plan-map"), this.config, { select, linksOf });
-    this.timeline = new Timeline($("plan-timeline"), { select, hover: this.view.hover });
     this.moving = new Moving({ urls: this.urls, day: () => this.day, changed: () => this.look() });
+    this.map = new PlanMap($("plan-map"), this.config, { select, linksOf, moving: this.moving });
+    this.timeline = new Timeline($("plan-timeline"), { select, hover: this.view.hover });
     this.comparing = new Comparing($("plan-comparison"), { urls: this.urls, day: () => this.day, map: this.map, failed: (failure) => this.failed(failure) });
     this.act = {
       urls: this.urls,
@@ -111,7 +111,7 @@ class Page {
     if (first && this.day.routes.length === 1) this.view.expanded.add(this.day.routes[0].id);
     this.find();
     drawTotals($("plan-totals"), this.day);
-    drawAlerts($("plan-alerts"), this.day, { mayChange: this.config.mayChange, seen: (alert) => this.seen(alert), show: (route, stop) => this.select(route, stop) });
+    drawAlerts($("plan-alerts"), this.day, { urls: this.urls, mayChange: this.config.mayChange, seen: (alert) => this.seen(alert), show: (route, stop) => this.select(route, stop) });
     this.drawFound();
     this.map.draw(this.day, this.view);
     this.timeline.draw(this.day, this.view);
@@ -260,7 +260,7 @@ class Page {
     const button = $("plan-now");
     if (button) button.disabled = this.running;
     if (run?.state === "running") say(`The planner is at work (${run.trigger}) since ${clock(run.started_at)}.`, { kind: "busy", key: "run" });
-    else if (asked) say(this.waitingLong ? "A plan was asked for, but no planner has begun it: are beat and the routing worker running? It is made as soon as they are." : "A plan was asked for; the planner begins it in a moment.", { kind: this.waitingLong ? "bad" : "busy", key: "run" });
+    else if (asked) say(this.waitingLong ? "A plan was asked for, but no planner has begun it: are beat and the planning worker running? It is made as soon as they are." : "A plan was asked for; the planner begins it in a moment.", { kind: this.waitingLong ? "bad" : "busy", key: "run" });
     else this.ended(run);
   }
 

@@ -11,7 +11,7 @@ export function drawTotals(box, day) {
     ["Routes", number(totals.routes)],
     ["Stops", totals.done ? `${number(totals.done)} of ${number(totals.stops)}` : number(totals.stops), totals.done ? "done" : ""],
     ["Distance", km(totals.km)],
-    ["Time", hours(totals.seconds)],
+    ["Time", hours(totals.seconds), "of all tours, from leaving to being back"],
     ["Cost", number(totals.cost, 2)],
     ["Load use", `${Math.round(totals.use * 100)} %`, "of kg or m³, whichever is fuller"],
     ["Without a route", number(totals.unserved), "", totals.unserved ? "warn" : ""],
@@ -24,7 +24,7 @@ export function drawTotals(box, day) {
   );
 }
 
-export function drawAlerts(box, day, { mayChange, seen, show }) {
+export function drawAlerts(box, day, { mayChange, seen, show, urls }) {
   box.hidden = !day.alerts.length;
   const rows = day.alerts.map((alert) => {
     const route = day.route.get(alert.subject_id);
@@ -35,11 +35,18 @@ export function drawAlerts(box, day, { mayChange, seen, show }) {
       h("b", {}, alert.kind),
       h("span", {}, alert.text),
       h("span", { class: "plan-quiet" }, dated(alert.at, day.day)),
-      route || stop ? h("button", { type: "button", class: "plan-small", on: { click: () => show(route?.id ?? stop.route, stop?.id) } }, "Show") : null,
+      route || stop ? h("button", { type: "button", class: "plan-small", on: { click: () => show(route?.id ?? stop.route, stop?.id) } }, "Show") : elsewhere(alert, urls),
       mayChange && h("button", { type: "button", class: "plan-small", "data-focus": `seen-${alert.id}`, on: { click: () => seen(alert) } }, "Seen"),
     );
   });
   replace(box, h("h2", {}, many(day.alerts.length, "alert")), h("ul", {}, rows));
+}
+
+/** What an alert is about may be driven on another day, or by nobody. */
+function elsewhere({ kind, subject_id }, urls) {
+  const about = kind === "route not dispatched" ? "route" : "shipment";
+  const url = urls[about](subject_id); // "" for who may not see it
+  return url && h("a", { class: "plan-small", href: url }, `The ${about}`);
 }
 
 /** Rows that are shown at first. */
