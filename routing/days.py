@@ -33,12 +33,14 @@ def open_shipments(depot: Depot) -> list[Shipment]:
     return sorted(rows, key=lambda row: (row.requested_until or never, row.ready_at, row.pk))
 
 
-def with_room(there: Sequence[Shipment], new: Iterable[Shipment]) -> list[Shipment]:
+def with_room(
+    there: Sequence[Shipment], new: Iterable[Shipment], most: int | None = None
+) -> list[Shipment]:
     """Those of the new, in their order, for whom there is room in one problem with those that stand
     in its plan already; the others wait for another day or run."""
     known = {row.pk for row in there}
     others = (row for row in new if row.pk not in known)
-    return list(islice(others, max(0, RUN_SHIPMENTS - len(known))))
+    return list(islice(others, max(0, (most or RUN_SHIPMENTS) - len(known))))
 
 
 def midnight(moment: datetime, zone: tzinfo = UTC) -> datetime:

@@ -62,7 +62,6 @@ CALM_SECONDS = 2.0
 WORTH_A_CHANGE = 0.02
 
 _NO_TOUR = f"no vehicle is free for it within {HORIZON_DAYS} days"
-_NO_DEPARTURE = f"no departure within {HORIZON_DAYS} days has room for it in time"
 
 
 class RunGivenUp(SupplyChainError):
@@ -217,7 +216,7 @@ class _Work:
         with transaction.atomic():
             _renew(run)
             homeless = hold(run.depot, waiting, decided=bool(run.departs_at))
-        told |= dict.fromkeys(homeless & self.fell_out, _NO_DEPARTURE)
+        told |= {pk: why for pk, why in homeless.items() if pk in self.fell_out}
         run.unplanned, run.fell_out = len(told), len(self.fell_out & set(told))
         _tell_unplannable(run, told, self.fell_out, keep=self.later)
 

@@ -40,6 +40,8 @@ class Table:
         self._table = self._looked_at(shipments)
 
     def first(self, shipment: Shipment, wanted: Wanted) -> tuple[Departure, Offer] | None:
+        if not self._table.knows(shipment.pk):
+            return None
         return self._table.first(self._table.stop(shipment.pk), wanted)
 
     def eta(self, offer: Offer) -> datetime:

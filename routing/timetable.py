@@ -16,7 +16,7 @@ from itertools import zip_longest
 from django.conf import settings
 from django.db.models import Q
 
-from .days import midnight, seconds_down, seconds_up, stop_of
+from .days import RUN_SHIPMENTS, midnight, seconds_down, seconds_up, stop_of, with_room
 from .departures import Departure, undecided
 from .fleet import Fleet, Span
 from .insertion import Gaps, Offer
@@ -141,6 +141,10 @@ class Timetable:
         page = self._pages[one]
         return None if hopeless(page.problem, stop) else page.gaps.offer(stop)
 
+    def knows(self, key: Key) -> bool:
+        """Whether it had room for this one."""
+        return key in self._problem.node_of
+
     def held(self, key: Key) -> Held | None:
         """The place that it has; its tour may be another vehicle's by now."""
         return self._held.get(key)
@@ -216,21 +220,25 @@ class Timetable:
         cls,
         depot: Depot,
         now: datetime,
-        shipments: Iterable[Shipment] = (),
+        shipments: Sequence[Shipment] = (),
         *,
         travel_timeout: float | None = None,
-        most: int | None = None,
+        most: int = RUN_SHIPMENTS,
         adapt: Callable[[Problem], Problem] = lambda problem: problem,
     ) -> Timetable:
-        """Of the departures that nobody has decided yet, as the rows say; for these shipments,
-        too. Raises Crowded when it would have more than ``most`` stops."""
+        """Of the departures that nobody has decided yet, as the rows say; for those of these
+        shipments, too, in their order, with whom it has no more than ``most`` stops. Raises Crowded
+        when it has more without them, or no room for any of them."""
         departures = list(undecided(depot, now))
         own = Q(departs_at__in=[one.at for one in departures])
         fleet, origin = Fleet.read(depot, now, own=own), midnight(now, depot.zone)
         planned, waiting = planned_at(depot, departures), holders(depot, departures, now)
-        rows = {row.pk: row for row in [*(s.shipment for s in planned), *waiting, *shipments]}
-        if most is not None and len(rows) > most:
+        there = [*(stop.shipment for stop in planned), *waiting]
+        rows = {row.pk: row for row in there}
+        more = [row for row in shipments if row.pk not in rows]
+        if len(rows) + bool(more) > most:
             raise Crowded
+        rows |= {row.pk: row for row in with_room(there, more, most)}
         stops = [stop_of(row, origin, now) for row in rows.values()]
         problem = adapt(problem_with(fleet, (), stops, travel_timeout=travel_timeout))
         held = {row.pk: place for row in waiting if (place := held_by(row))}

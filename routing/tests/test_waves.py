@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,6 +19,8 @@ from routing.models import Alert, Depot, Plan, PlanRun, Route, Shipment, Stop, V
 from routing.planning import plan_depot, plan_due_depots
 from routing.quoting import Load, quote
 from routing.selectors import previous
+from routing.timetable import Timetable
+from routing.waiting import hold
 
 from .conftest import (
     at_once,
@@ -521,6 +524,70 @@ def test_who_falls_out_keeps_the_window_if_a_later_departure_can(clock, settings
     assert shipment().promised_departs_at == time("12:00")
     assert (run.fell_out, run.unplanned) == (1, 1)
     assert [alert.subject_id for alert in Alert.objects.all()] == [parcel(2)]
+
+
+# --- more than fit into one timetable ------------------------------------------------------
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """Stops of the timetables that were made to hold places, of four at most."""
+    found = []
+    read = Timetable.read.__func__
+
+    def looked(cls, *args, **named):
+        table = read(cls, *args, **named)
+        found.append(sum(table.knows(pk) for pk in Shipment.objects.values_list("pk", flat=True)))
+        return table
+
+    monkeypatch.setattr(Timetable, "read", classmethod(looked))
+    monkeypatch.setattr("routing.waiting.RUN_SHIPMENTS", 4)
+    return found
+
+
+def held():
+    rows = Shipment.objects.filter(promised_departs_at__isnull=False)
+    return {n for n in range(1, 20) if rows.filter(pk=parcel(n)).exists()}
+
+
+def hold_places(*numbers):
+    with transaction.atomic():
+        return hold(Depot.objects.get(), [parcel(n) for n in numbers], decided=False)
+
+
+def test_places_are_held_for_so_many_that_a_timetable_stays_small(clock, sizes):
+    """The most urgent first; nobody is alarmed, and who has a place keeps it."""
+    make_waves(longest_wait=48)
+    for number in range(1, 7):
+        order(number, opens="11:00", until=f"{19 - number}:00")
+    run = tick(clock, "07:30")
+    assert (run.planned, run.unplanned) == (0, 0)
+    assert (sizes, held()) == ([4], {3, 4, 5, 6})
+    assert {row.unplannable_reason for row in Shipment.objects.all()} == {MAY_WAIT}
+    hear(cancelled(6))
+    clock.is_("07:40")
+    hold_places(1, 2, 3, 4, 5)
+    assert (sizes, held() - {6}) == ([4, 4], {2, 3, 4, 5})
+    order(7, opens="11:00", until="12:00")
+    without = hold_places(1, 2, 3, 4, 5, 7)
+    assert (sizes, held() - {6}) == ([4, 4], {2, 3, 4, 5}), "no table at all was made"
+    assert set(without) == {parcel(1), parcel(7)}
+    assert not Alert.objects.exists()
+
+
+def test_who_falls_out_and_is_one_too_many_is_told_why(clock, settings, sizes, monkeypatch):
+    settings.PLANNING_QUIET = 0
+    depot = make_waves(vehicles=1)
+    order(1, near=NEAR, until="10:50")
+    tick(clock, "09:30")
+    assert state() == "planned"
+    Vehicle.objects.update(shift_start="12:00")
+    Shipment.objects.update(requested_until=time("15:00"))
+    monkeypatch.setattr("routing.waiting.RUN_SHIPMENTS", 0)
+    plan(depot)
+    assert (state(), shipment().promised_departs_at) == ("open", None)
+    assert "are looked at in one run" in shipment().unplannable_reason
+    assert Alert.objects.filter(kind=Alert.Kind.FELL_OUT).count() == 1
 
 
 def test_who_falls_out_and_has_no_later_chance_is_told(clock, settings):
