@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -87,10 +87,10 @@ def stop_rows(routes: QuerySet[Route]) -> Iterator[list[Any]]:
             to = stop.shipment
             yield [
                 *(route.day, route.depot.code, route.vehicle.name, route.pk, route.state),
-                *(stop.position, stop.eta.isoformat(), stop.state),
+                *(stop.position, _local(route.depot, stop.eta), stop.state),
                 *(to.pk, to.order_id, _text(to.customer), _text(to.address)),
                 *(to.latitude, to.longitude, to.weight_kg, to.volume_m3, to.items),
-                *(moment.isoformat() if moment else "" for moment in window(to)),
+                *(_local(route.depot, moment) for moment in window(to)),
                 _text(in_words(to.goods)),
             ]
 
@@ -104,6 +104,11 @@ def window(shipment: Shipment) -> tuple[Any, Any]:
     if shipment.promised_until:
         return shipment.promised_from, shipment.promised_until
     return shipment.requested_from, shipment.requested_until
+
+
+def _local(depot: Depot, moment: datetime | None) -> str:
+    """ISO 8601, by the depot's clocks with what they differ from UTC: people read it, too."""
+    return moment.astimezone(depot.zone).isoformat() if moment else ""
 
 
 def _text(value: str) -> str:
@@ -128,7 +133,11 @@ def _features(route: Route) -> Iterator[dict[str, Any]]:
     yield _feature("LineString", way, {**said, **figures, "frozen": route.frozen})
     for stop in stops:
         point = [stop.shipment.longitude, stop.shipment.latitude]
-        about = {"stop": str(stop.pk), "position": stop.position, "eta": stop.eta.isoformat()}
+        about = {
+            "stop": str(stop.pk),
+            "position": stop.position,
+            "eta": _local(route.depot, stop.eta),
+        }
         yield _feature("Point", point, {**said, **about, "stop_state": stop.state})
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import uuid
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -126,6 +126,17 @@ def test_a_day_is_taken_away_as_csv(staff):
     assert staff.get(f"{API}/depots/mill/days/{route.day}/stops.csv", **accepting).content
     refused = staff.get(f"{API}/depots/nowhere/days/{route.day}/stops.csv", **accepting)
     assert refused.status_code == 404 and refused.json()["errors"][0]["reason"]
+
+
+def test_exports_tell_times_by_the_depots_clocks(staff):
+    route = planned_route(1)
+    Depot.objects.update(time_zone="America/Sao_Paulo")
+    here = f"{API}/depots/mill/days/{route.day}"
+    [row] = csv.DictReader(staff.get(f"{here}/stops.csv").content.decode().splitlines())
+    point = staff.get(f"{here}/routes.geojson").json()["features"][1]
+    for told in (row["eta"], point["properties"]["eta"]):
+        assert told.endswith("-03:00")
+        assert datetime.fromisoformat(told) == route.stops.get().eta
 
 
 def test_a_day_is_taken_away_as_geojson(staff):

@@ -203,6 +203,8 @@ def test_unserved_shipments_stand_there_with_reason_and_advice(desk, routes):
     row = page.locator("#plan-unserved tbody tr")
     expect(row).to_contain_text("5000 kg are more than any vehicle carries")
     expect(row).to_contain_text("larger vehicle")
+    row.get_by_role("button", name="Show Customer 9 on the map").click()
+    expect(page.locator(".plan-popup")).to_contain_text("5000 kg are more")
 
 
 def test_an_alert_about_another_day_leads_to_what_it_is_about(desk, routes):
@@ -345,6 +347,19 @@ def test_a_stop_is_moved_from_its_popup(desk, routes):
     page.locator("#plan-confirm").click()
     expect(page.locator("#plan-messages")).to_contain_text(f"of {second.vehicle.name}")
     assert len(stops(second)) == 3
+
+
+def test_the_nearest_route_is_tried_first(desk, transactional_db):
+    depot = make_depot(vehicles=3, kg=5)
+    make_shipments(3)
+    plan(depot)
+    first, far, near = Route.objects.order_by("vehicle__name")
+    Shipment.objects.filter(stops__route=far).update(longitude=depot.longitude + 1)
+    page = desk.open()
+    unfold(page, first)
+    page.locator(".plan-stop .plan-small").click()
+    chosen = page.locator("#plan-move-route option:checked")
+    expect(chosen).to_contain_text(near.vehicle.name)
 
 
 def test_a_stop_is_dragged_on_the_map_onto_another_route(desk, apart):

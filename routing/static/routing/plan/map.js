@@ -59,6 +59,7 @@ export class PlanMap {
     this.canvas = L.canvas({ padding: 0.3, tolerance: 6 });
     this.lines = new Map();
     this.stops = new Map();
+    this.stranded = new Map();
     this.carrying = new Carrying(this.map, { moving, stops: this.stops, renderer: this.canvas, open: (stop) => this.openRoute(stop) });
     this.drawn = L.layerGroup().addTo(this.map);
     this.earlier = L.layerGroup().addTo(this.map);
@@ -148,6 +149,7 @@ export class PlanMap {
     this.drawn.clearLayers();
     this.lines.clear();
     this.stops.clear();
+    this.stranded.clear();
     for (const route of day.routes) this.drawRoute(route);
     this.depot(day.place, "Depot");
     for (const end of new Map(day.routes.map((route) => [route.end.code, route.end])).values())
@@ -155,7 +157,7 @@ export class PlanMap {
     this.unserved(day.unplanned);
     this.shade();
     if (!this.fitted) this.fit();
-    if (opened) this.stops.get(opened)?.openPopup();
+    if (opened) (this.stops.get(opened) ?? this.stranded.get(opened))?.openPopup();
   }
 
   drawRoute(route) {
@@ -174,11 +176,16 @@ export class PlanMap {
     const marker = new StopMarker(at(stop), { renderer: this.canvas, color: "#fff", weight: 1, bubblingMouseEvents: false });
     marker.bindTooltip(() => tip(`${route.label}·${stop.number} ${stop.customer}`, clock(stop.ended_at ?? stop.eta)));
     marker.bindPopup(() => this.popup(route, stop), this.popupOptions());
-    marker.on("popupopen", () => (this.opened = stop.id));
-    marker.on("popupclose", () => (this.opened = null));
+    this.remember(marker, stop.id);
     marker.on("click", () => this.select(route.id, stop.id));
     if (this.movable(route, stop)) marker.on("mousedown", (event) => this.carrying.lift(stop, marker, event));
     this.stops.set(stop.id, marker.addTo(this.drawn));
+  }
+
+  /** A popup that is open stays so when the day is drawn anew. */
+  remember(marker, id) {
+    marker.on("popupopen", () => (this.opened = id));
+    marker.on("popupclose", () => (this.opened = null));
   }
 
   /** Beside the buttons of the map, also where that is narrow. */
@@ -195,6 +202,7 @@ export class PlanMap {
       h("div", {}, stop.address),
       h("dl", {}, ...facts(route, stop, this.day.day).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
       this.linksOf(stop),
+      route.state === "planned" && route.frozen && h("div", { class: "plan-quiet" }, "The route is frozen: thaw it to move the stop."),
       this.movable(route, stop) && h("button", { type: "button", class: "plan-small", on: { click: () => this.moving.dialog(stop) } }, "Move…"),
     );
   }
@@ -217,9 +225,18 @@ export class PlanMap {
 
   unserved(shipments) {
     for (const shipment of shipments) {
-      const marker = L.circleMarker(at(shipment), { renderer: this.canvas, radius: 5, color: "#b91c1c", weight: 2, fill: true, fillColor: "#fff", fillOpacity: 0.9, dashArray: "2 2" });
-      marker.bindTooltip(() => tip(`Without a route: ${shipment.customer}`, shipment.reason || "waits for the next plan")).addTo(this.drawn);
+      const marker = L.circleMarker(at(shipment), { renderer: this.canvas, radius: 5, color: "#b91c1c", weight: 2, fill: true, fillColor: "#fff", fillOpacity: 0.9, dashArray: "2 2", bubblingMouseEvents: false });
+      const why = shipment.reason || "waits for the next plan";
+      marker.bindTooltip(() => tip(`Without a route: ${shipment.customer}`, why));
+      marker.bindPopup(() => h("div", { class: "plan-popup" }, h("strong", {}, shipment.customer), h("div", {}, shipment.address), h("p", {}, `Without a route: ${why}`), this.linksOf(shipment)), this.popupOptions());
+      this.remember(marker, shipment.shipment_id);
+      this.stranded.set(shipment.shipment_id, marker.addTo(this.drawn));
     }
+  }
+
+  /** One that has no route. */
+  showUnserved(shipment) {
+    this.point(this.stranded.get(shipment.shipment_id));
   }
 
   /** What is selected, hovered or searched for stands out; the rest is still there. */
@@ -270,7 +287,10 @@ export class PlanMap {
   }
 
   show(stop) {
-    const marker = this.stops.get(stop.id);
+    this.point(this.stops.get(stop.id));
+  }
+
+  point(marker) {
     if (!this.map.getBounds().pad(-0.1).contains(marker.getLatLng())) this.map.panTo(marker.getLatLng());
     marker.openPopup();
   }

@@ -57,7 +57,7 @@ export class Moving {
 
   dialog(stop, preset = null) {
     const targets = this.targets(stop);
-    const first = targets.find(({ route }) => (preset ? route?.id === preset.route.id : route?.id !== stop.route)) ?? targets[0];
+    const first = targets.find(({ route }) => route && route === (preset?.route ?? nearest(stop, targets))) ?? targets[0];
     const routeField = h("select", { id: "plan-move-route" }, targets.map(({ key, name }) => h("option", { value: key, selected: key === first.key }, name)));
     const placeField = h("select", { id: "plan-move-place" });
     const verdict = h("p", { class: "plan-verdict", role: "status", "aria-live": "polite", id: "plan-verdict" });
@@ -220,6 +220,15 @@ export class Moving {
 }
 
 const hint = () => document.getElementById("plan-hint");
+
+/** The other route that comes nearest to a stop: there it is tried first. */
+function nearest(stop, targets) {
+  const narrow = Math.cos((stop.latitude * Math.PI) / 180);
+  const far = (other) => Math.hypot(other.latitude - stop.latitude, (other.longitude - stop.longitude) * narrow);
+  const others = targets.map(({ route }) => route).filter((route) => route && route.id !== stop.route);
+  const least = (route) => Math.min(...route.stops.map(far));
+  return others.reduce((best, route) => (best && least(best) <= least(route) ? best : route), null);
+}
 
 /** Places are counted without the stop that moves. */
 function placeOptions(route, stop) {

@@ -121,7 +121,7 @@ class Page {
 
   drawFound() {
     drawList($("plan-list"), this.day, this.view, this.act);
-    drawUnserved($("plan-unserved"), this.day, this.view, (row) => this.linksOf(row));
+    drawUnserved($("plan-unserved"), this.day, this.view, (row) => this.linksOf(row), (row) => this.showUnserved(row));
   }
 
   linksOf({ shipment_id, order_id, correlation_id }) {
@@ -145,6 +145,11 @@ class Page {
     for (const old of document.querySelectorAll(".plan-stop.chosen")) old.classList.remove("chosen");
     if (stop) row?.classList.add("chosen");
     if (stop) this.map.show(this.day.stop.get(stop));
+  }
+
+  showUnserved(shipment) {
+    this.map.showUnserved(shipment);
+    $("plan-map").scrollIntoView({ block: "center" });
   }
 
   /** A route alone, on a map that it fills. */

@@ -66,7 +66,7 @@ export function advice(reason) {
   return (ADVICE.find(([pattern]) => pattern.test(reason)) ?? [null, "It is tried again when something changes, at the latest tomorrow."])[1];
 }
 
-export function drawUnserved(box, day, view, linksOf) {
+export function drawUnserved(box, day, view, linksOf, show) {
   const rows = day.unplanned.filter((shipment) => !view.found || view.found.unplanned.has(shipment.shipment_id));
   const total = day.unplanned_total;
   if (!total) {
@@ -76,20 +76,20 @@ export function drawUnserved(box, day, view, linksOf) {
   const shown = view.allUnserved ? rows : rows.slice(0, ROWS);
   const all = () => {
     view.allUnserved = true;
-    drawUnserved(box, day, view, linksOf);
+    drawUnserved(box, day, view, linksOf, show);
   };
   replace(
     box,
     h("h2", {}, `Without a route: ${number(total)}`),
     total > day.unplanned.length ? h("p", { class: "plan-quiet" }, `The first ${number(day.unplanned.length)}, the longest waiting first.`) : null,
     rows.length
-      ? h("div", { class: "plan-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Customer", "Wanted", "Load", "Why", "What to do", ""].map((title) => h("th", { scope: "col" }, title)))), h("tbody", {}, shown.map((row) => unserved(row, day, linksOf)))))
+      ? h("div", { class: "plan-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Customer", "Wanted", "Load", "Why", "What to do", ""].map((title) => h("th", { scope: "col" }, title)))), h("tbody", {}, shown.map((row) => unserved(row, day, linksOf, show)))))
       : h("p", { class: "plan-quiet" }, "None of them matches."),
     rows.length > shown.length ? h("button", { type: "button", class: "plan-button", on: { click: all } }, `Show all ${number(rows.length)}`) : null,
   );
 }
 
-function unserved(row, day, linksOf) {
+function unserved(row, day, linksOf, show) {
   const wanted = row.promised_until ? span(row.promised_from, row.promised_until, day.day) : span(row.requested_from, row.requested_until, day.day);
   return h(
     "tr",
@@ -99,6 +99,6 @@ function unserved(row, day, linksOf) {
     h("td", { class: "plan-nowrap" }, `${number(row.weight_kg, 1)} kg, ${number(row.volume_m3, 2)} m³`),
     h("td", {}, row.reason || `Waits for the next plan since ${clock(row.ready_at)}`, row.attempts ? h("div", { class: "plan-quiet" }, `${many(row.attempts, "failed attempt")} before`) : null),
     h("td", {}, advice(row.reason)),
-    h("td", {}, linksOf(row)),
+    h("td", {}, h("button", { type: "button", class: "plan-small", "data-focus": `unserved-${row.shipment_id}`, "aria-label": `Show ${row.customer} on the map`, on: { click: () => show(row) } }, "Show"), linksOf(row)),
   );
 }
