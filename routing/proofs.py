@@ -5,7 +5,9 @@ and is forgotten when nobody can ask for it any more."""
 from __future__ import annotations
 
 import io
+import math
 import struct
+import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +21,15 @@ from supplychain.errors import SupplyChainError
 
 from .models import MAX_PHOTOS, ProofPhoto, Stop
 
-#: Bytes of an upload, and pixels in it, that are looked at at all: what phones take at most, and
-#: what can be decoded in some hundred megabytes.
+#: Bytes of an upload, and pixels of a JPEG, that are looked at at all: what phones take at most.
 MAX_UPLOAD, MAX_PIXELS = 8_000_000, 51_000_000
+#: Pixels of what can be decoded only as a whole: in some hundred megabytes.
+MAX_WHOLE_PIXELS, WHOLE_FORMATS = 12_000_000, ("PNG", "WEBP")
 #: What is kept: pixels of the longer side, and JPEG's quality.
 LONGEST_SIDE, QUALITY = 1600, 80
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", *WHOLE_FORMATS)
+#: So that this process's memory is that of one picture, however many come at once.
+_one_at_a_time = threading.Lock()
 #: What Pillow's readers raise when a file is broken.
 _BROKEN = (
     OSError,
@@ -64,7 +69,7 @@ def read_photo(data: bytes) -> Photo:
             "Take it again with a lower resolution."
         )
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _one_at_a_time, Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return _redrawn(image)
     except UnidentifiedImageError:
         raise UnusablePhoto("This is neither a JPEG nor a PNG or WebP picture.") from None
@@ -78,20 +83,34 @@ _TOO_MANY = (
     f"The photo has more than {MAX_PIXELS // 1_000_000} million pixels. "
     "Take it again with a lower resolution."
 )
+_TOO_MANY_AS_IT_IS = (
+    f"Only a plain JPEG may have more than {MAX_WHOLE_PIXELS // 1_000_000} million pixels, no PNG, "
+    "WebP or progressive JPEG. Take it again with a lower resolution."
+)
 
 
 def _redrawn(image: Image.Image) -> Photo:
     """Nothing but the pixels of the upload gets into the new one."""
     if image.width * image.height > MAX_PIXELS:  # the header says so: nothing is decoded yet
         raise UnusablePhoto(_TOO_MANY)
+    whole = image.format in WHOLE_FORMATS or "progressive" in image.info
+    if whole and image.width * image.height > MAX_WHOLE_PIXELS:
+        raise UnusablePhoto(_TOO_MANY_AS_IT_IS)
     # Of a large JPEG it decodes a half, a quarter, … of the size, for a fraction of the work.
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    image.thumbnail(_kept_size(image))
     upright = _upright(image).convert("RGBA" if image.has_transparency_data else "RGB")
     drawn = Image.new("RGB", upright.size, "white")
     drawn.paste(upright, mask=upright if upright.mode == "RGBA" else None)
     out = io.BytesIO()
     drawn.save(out, "JPEG", quality=QUALITY, optimize=True)
     return Photo(out.getvalue(), *drawn.size)
+
+
+def _kept_size(image: Image.Image) -> tuple[int, int]:
+    """At most; in its own shape, as what a JPEG is decoded to is not smaller on either side."""
+    longest = max(image.size)
+    width, height = (math.ceil(side * LONGEST_SIDE / longest) for side in image.size)
+    return width, height
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -97,6 +97,7 @@ def test_a_photo_is_kept_as_a_jpeg_of_our_own(kind):
         ((4000, 3000), (1600, 1200)),
         ((100, 8000), (20, 1600)),
         ((1600, 1600), (1600, 1600)),
+        ((8000, 5333), (1600, 1067)),
         ((1, 1), (1, 1)),
     ],
 )
@@ -189,14 +190,29 @@ def gif():
         (picture(400, 400)[:-2000], "damaged"),
         (bytes(MAX_UPLOAD + 1), "8,000,001 bytes"),
         (huge_png(9000, 9000), "million pixels"),
+        (huge_png(4001, 3000), "Only a plain JPEG"),
+        (picture(4001, 3000, kind="WEBP"), "Only a plain JPEG"),
+        (picture(4001, 3000, progressive=True), "Only a plain JPEG"),
         (huge_png(10_000, 9_500), "million pixels"),
         (huge_png(60_000, 60_000), "million pixels"),
     ],
-    ids=["empty", "svg", "gif", "pdf", "cut off", "too long", "large", "warned of", "bomb"],
+    ids=[
+        *("empty", "svg", "gif", "pdf", "cut off", "too long", "large"),
+        *("large png", "large webp", "progressive", "warned of", "bomb"),
+    ],
 )
 def test_what_is_no_photo_is_refused_with_the_reason(data, why):
     with pytest.raises(UnusablePhoto, match=why):
         read_photo(data)
+
+
+def test_only_one_picture_is_decoded_at_a_time():
+    """A process of many threads would need the memory of all of them at once."""
+    with proofs._one_at_a_time:
+        waits = Holding.start(lambda: read_photo(picture()))
+        with pytest.raises(TimeoutError):
+            waits.result(0.2)
+    assert waits.result(20).width == 60
 
 
 @QUIET
