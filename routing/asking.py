@@ -1,18 +1,23 @@
 """Promise: who asks for a plan by hand is answered at once; the planner's next tick makes it, in a
-worker, and once however often it was asked for."""
+worker, and once however often it was asked for. A run that died with its process is made again, a
+few times: a plan that kills whoever makes it is given up."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from supplychain.errors import SupplyChainError
 
 from .models import Depot, PlanRun
+from .runs import dead
 
 BY_HAND = "by hand"
+#: A plan that was asked for is given up when so many of its runs have died.
+MOST_DEATHS = 3
 
 
 class RunUnderWay(SupplyChainError):
@@ -31,9 +36,15 @@ def ask_for_plan(*, depot: Depot) -> None:
 
 
 def unanswered() -> QuerySet[Depot]:
-    """Depots whose plan was asked for, and no run has begun since."""
+    """Depots whose plan was asked for, and no run has begun since but for some that died."""
+    died = dead(timezone.now())
     since = PlanRun.objects.filter(depot=OuterRef("pk"), started_at__gte=OuterRef("plan_asked_at"))
-    return Depot.objects.filter(~Exists(since), plan_asked_at__isnull=False)
+    number = since.filter(died).order_by().values("depot").annotate(number=Count("pk"))
+    deaths = Coalesce(Subquery(number.values("number"), IntegerField()), Value(0))
+    asked_for = Depot.objects.filter(plan_asked_at__isnull=False)
+    return asked_for.alias(deaths=deaths).filter(
+        ~Exists(since.exclude(died)), deaths__lt=MOST_DEATHS
+    )
 
 
 def asked() -> dict[int, datetime]:

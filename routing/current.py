@@ -19,6 +19,9 @@ from .problem import Key, Plan, Problem
 from .problem import Stop as PlanStop
 from .services import S, lock_shipments
 
+#: A vehicle's: which it is, and when it begins and ends.
+Tour = tuple[int, UUID, datetime, datetime]
+
 
 @dataclass
 class Current:
@@ -36,6 +39,8 @@ class Current:
     others: dict[UUID, Shipment] = field(default_factory=dict)
     departs: datetime | None = None
     vehicles: frozenset[int | None] | None = None
+    #: Of the depot's vehicles, but for the routes above: none of them is free then.
+    tours: frozenset[Tour] = frozenset()
 
     @classmethod
     def read(
@@ -50,6 +55,7 @@ class Current:
         current.routes = [row for row in rows if current.concerns(row.vehicle_id)]
         for route in current.routes:
             route.depot = depot
+        current.tours = _tours(depot, {row.pk for row in rows})
         stops = Stop.objects.filter(route__in=current.routes, state=Stop.State.PENDING)
         stops = stops.select_related("shipment").order_by("eta", "position")
         current.stops = {stop.shipment_id: stop for stop in stops}
@@ -118,6 +124,13 @@ class Current:
     def plan(self, problem: Problem) -> Plan:
         """As it would be driven now; who can't keep their place any more stands in no route."""
         return Plan(tuple(Gaps(problem, self.orders(problem)).routes.values()))
+
+
+def _tours(depot: Depot, own: set[UUID]) -> frozenset[Tour]:
+    """Those that are planned or on their way."""
+    states = (Route.State.PLANNED, Route.State.DISPATCHED)
+    rows = Route.objects.filter(vehicle__depot=depot, state__in=states).exclude(pk__in=own)
+    return frozenset(rows.values_list("vehicle", "pk", "starts_at", "ends_at"))
 
 
 def _promised(depot: Depot, start: datetime, departs: datetime | None) -> Iterable[Shipment]:

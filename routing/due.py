@@ -69,7 +69,8 @@ def _trigger(depot: Depot, pool: Mapping[str, Any], changed: datetime | None, no
         return "time was up"
     if pool and depot.departures and (trigger := departure_due(depot, now)):
         return trigger
-    if changed and changed <= now - timedelta(seconds=settings.PLANNING_QUIET):
+    settled = changed and changed <= now - timedelta(seconds=settings.PLANNING_QUIET)
+    if settled and not _just_in_vain(runs, now):
         return "plan no longer held"
     if depot.departures:
         return ""
@@ -110,10 +111,22 @@ def _rests(runs: Sequence[PlanRun], now: datetime) -> bool:
         return False
     if runs[0].state == PlanRun.State.RUNNING:
         return runs[0].expires_at >= now
-    failures: int = sum(1 for _ in takewhile(lambda run: run.state == PlanRun.State.FAILED, runs))
-    pause = min(LONGEST_PAUSE, FAILURE_PAUSE * 2.0 ** (failures - 1))
+    failed = list(takewhile(lambda run: run.state == PlanRun.State.FAILED, runs))
+    return now < _pause_after(failed)
+
+
+def _just_in_vain(runs: Sequence[PlanRun], now: datetime) -> bool:
+    """Whether the last of these runs left a plan that did not hold as it was, or made one that
+    does not either: whatever the reason, that is not tried again and again."""
+    in_vain = list(takewhile(lambda run: run.in_vain, runs))
+    return bool(in_vain) and now < _pause_after(in_vain)
+
+
+def _pause_after(runs: Sequence[PlanRun]) -> datetime:
+    """Until when a depot rests after these runs, all that went wrong in a row, the newest first."""
+    pause = min(LONGEST_PAUSE, FAILURE_PAUSE * 2.0 ** (len(runs) - 1))
     ended: datetime = runs[0].ended_at or runs[0].started_at
-    return now < ended + pause
+    return ended + pause
 
 
 # --- plans that no longer hold --------------------------------------------------------------
@@ -135,6 +148,13 @@ def parts_to_revisit(depot: Depot, now: datetime) -> set[Part]:
     return {change.part for change in _all_changes(now) if change.depot_id == depot.pk}
 
 
+def parts_still_due(run: PlanRun, now: datetime) -> set[Part]:
+    """Those of which the plan does not hold when a run ends, but for what was cancelled since it
+    began."""
+    known = [change for change in _dropped() if change.since < run.started_at]
+    return {c.part for c in [*known, *_out_of_time(now)] if c.depot_id == run.depot_id}
+
+
 def open_parts(depot: Depot) -> set[Part]:
     """Those of which something is planned and may still be changed."""
     return set(_open().filter(depot=depot).values_list("day", "departs_at").distinct())
@@ -153,18 +173,29 @@ def _open() -> QuerySet[Route]:
 
 
 def _all_changes(now: datetime) -> list[_Change]:
-    """Stops that were dropped, vehicles that won't be back in time, and routes that should have
-    left: each since planning last looked at the route."""
+    """Each since planning last looked at the route."""
+    return [*_dropped(), *_out_of_time(now)]
+
+
+def _dropped() -> list[_Change]:
+    """Stops that were dropped."""
     dropped = _open().filter(stops__state=Stop.State.DROPPED, stops__ended_at__gt=F("planned_at"))
     parts = dropped.values_list("depot_id", "day", "departs_at")
     since = parts.annotate(since=Max("stops__ended_at")).order_by()
-    found = [_Change(depot, (day, departs), last) for depot, day, departs, last in since]
+    return [_Change(depot, (day, departs), last) for depot, day, departs, last in since]
+
+
+def _out_of_time(now: datetime) -> list[_Change]:
+    """Routes whose vehicles won't be back in time, and those that should have left."""
     on_its_way = Route.objects.filter(
-        vehicle=OuterRef("vehicle"), state=Route.State.DISPATCHED, ends_at__gt=OuterRef("starts_at")
+        vehicle=OuterRef("vehicle"),
+        state=Route.State.DISPATCHED,
+        starts_at__lt=OuterRef("ends_at"),
+        ends_at__gt=OuterRef("starts_at"),
     )
     overdue = now - timedelta(minutes=settings.DISPATCH_GRACE_MINUTES)
     late = Q(starts_at__lte=overdue, planned_at__lte=overdue)
     routes = _open().filter(Exists(on_its_way) | late)
-    return found + [
+    return [
         _Change(route.depot_id, (route.day, route.departs_at), route.planned_at) for route in routes
     ]

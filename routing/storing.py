@@ -92,7 +92,7 @@ def _fitted(
     else:  # who has a place here may have been left for a later departure
         there = {pk: row for pk, row in there.items() if pk not in plan.unserved}
     rows = there | still_open
-    same_routes = _versions(before) == _versions(current)
+    same_routes = _versions(before) == _versions(current) and not _booked(before, current, plan)
     unforeseen = set(rows) - set(problem.node_of)
     if same_routes and not unforeseen and set(visited(plan)) <= set(rows):
         return problem, plan
@@ -104,6 +104,13 @@ def _fitted(
     plan = fitted(problem, _orders(before, current, problem, plan), seconds=FITTING)
     must_be_valid(problem, plan)
     return problem, plan
+
+
+def _booked(before: Current, current: Current, plan: Plan) -> bool:
+    """Whether a vehicle of the plan has other tours by now than it was searched with: of another
+    day or departure, frozen ones, or later ones than they were."""
+    used = {route.vehicle.key for route in plan.routes}
+    return any(vehicle in used for vehicle, *_ in current.tours - before.tours)
 
 
 def _move_promises(current: Current, rows: Iterable[Shipment]) -> None:

@@ -22,7 +22,6 @@ from kombu import Connection
 from supplychain.celery import app
 from supplychain.errors import SupplyChainError
 from supplychain.events import topology
-from supplychain.events.consumers import queue_names
 from supplychain.events.ingester import Ingester
 from supplychain.events.names import dead_queue
 from supplychain.events.relay import Relay
@@ -57,7 +56,7 @@ class Embedded:
         app.loader.import_default_modules()
         self._start("relay", self._relay.run)
         self._start("dead letters", self._ingester.run)
-        for queue in queue_names():
+        for queue in topology.work_queues():
             self._start_worker(queue)
         if self._beat is not None:
             self._beat.start()
@@ -123,7 +122,8 @@ class Embedded:
     def messages_waiting(self) -> int:
         """Messages in all queues and delays; what a worker holds at this moment is not counted."""
         channel: Any = self._broker.default_channel
-        names = [*queue_names(), *(dead_queue(name) for name in queue_names())]
+        work = topology.work_queues()
+        names = [*work, *(dead_queue(name) for name in work)]
         return int(sum(channel._size(name) for name in names)) + len(memory_wire().delays)
 
     def wait_until(self, done: Callable[[], bool], timeout: float, every: float = 0.1) -> bool:

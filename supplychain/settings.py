@@ -241,11 +241,14 @@ API_MAX_BODY = int(_number("API_MAX_BODY", 2_500_000, 1_000, 100_000_000))
 DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY
 
 # --- Celery -------------------------------------------------------------------------------
-# Queues, exchanges and bindings come from the consumers: supplychain/events/topology.py.
+# Queues, exchanges and bindings come from the consumers, and queues from the routes of plain tasks
+# below: supplychain/events/topology.py.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_ROUTES = {
-    f"{app}.*": {"queue": app} for app in ("inventory", "routing", "notifications")
+    # A search takes seconds, and the events of the domain would wait for it.
+    "routing.plan_due_depots": {"queue": "planning"},
+    **{f"{app}.*": {"queue": app} for app in ("inventory", "routing", "notifications")},
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_CREATE_MISSING_QUEUES = False
@@ -325,6 +328,8 @@ MAP_ATTRIBUTION = _text("MAP_ATTRIBUTION")
 
 #: Days for which photos that prove a delivery are kept.
 PROOF_DAYS = _number("PROOF_DAYS", 400, 1, 36500)
+#: Days for which runs of the planner are kept from which nothing came that is still there.
+PLAN_RUN_DAYS = _number("PLAN_RUN_DAYS", 90, 1, 36500)
 
 # --- Notifications ------------------------------------------------------------------------
 _email = _read(
@@ -351,6 +356,7 @@ CELERY_BEAT_SCHEDULE = {
     "propose transfers": _every(TRANSFER_PROPOSAL_INTERVAL, "inventory.propose_transfers"),
     "plan due depots": _every(PLANNING_INTERVAL, "routing.plan_due_depots"),
     "forget old proofs": _every(600, "routing.forget_old_proofs"),
+    "forget old plan runs": _every(600, "routing.forget_old_plan_runs"),
     "send due notifications": _every(NOTIFICATION_INTERVAL, "notifications.send_due"),
 }
 

@@ -65,6 +65,7 @@ def read(environment, *names, folder=ROOT):
         ("ETA_THRESHOLD_MINUTES", "-1", "from 0.0 to 1440; it is -1.0"),
         ("DISPATCH_GRACE_MINUTES", "0", "from 1.0 to 1440; it is 0.0"),
         ("PROOF_DAYS", "0", "from 1 to 36500; it is 0.0"),
+        ("PLAN_RUN_DAYS", "0", "from 1 to 36500; it is 0.0"),
         ("TURN_AROUND_MINUTES", "-1", "it is -1.0"),
         ("INVENTORY_OPTIMISE_SECONDS", "-1", "from 0.0 to 60.0; it is -1.0"),
         ("EXPIRY_INTERVAL", "0", "from 0.1 to 3600; it is 0.0"),

@@ -12,8 +12,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from .base import event_classes
-from .consumers import consumers, queue_names
+from .consumers import consumers
 from .models import DeadLetter
+from .topology import work_queues
 
 
 class Choices(admin.SimpleListFilter):
@@ -28,7 +29,7 @@ class ByQueue(Choices):
     title = parameter_name = "queue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in queue_names()]
+        return [(name, name) for name in work_queues()]
 
 
 class ByConsumer(Choices):

@@ -18,7 +18,6 @@ from kombu import Connection, Consumer
 from kombu.mixins import ConsumerMixin
 
 from . import deadletters, topology
-from .consumers import queue_names
 from .handling import Message, patiently
 from .names import dead_queue
 from .wire import BrokerUnavailable, Wire
@@ -62,7 +61,7 @@ class Redriver:
 
 
 class Ingester(ConsumerMixin):  # type: ignore[misc]
-    """Drains every domain's dead-letter queue; run() ends soon after should_stop is set."""
+    """Drains every dead-letter queue; run() ends soon after should_stop is set."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -76,7 +75,7 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
             self._redriver.close()
 
     def get_consumers(self, consumer: type[Consumer], channel: Any) -> list[Consumer]:
-        wanted = {dead_queue(name): name for name in queue_names()}
+        wanted = {dead_queue(name): name for name in topology.work_queues()}
         queues = [queue for queue in topology.topology().queues if queue.name in wanted]
         return [
             consumer([queue], on_message=self._on_message(wanted[queue.name]), prefetch_count=50)
@@ -104,7 +103,7 @@ class Ingester(ConsumerMixin):  # type: ignore[misc]
         self._on_message(queue)(message)
 
     def on_consume_ready(self, *args: Any, **kwargs: Any) -> None:
-        logger.info("Watching the dead-letter queues of %s", ", ".join(queue_names()))
+        logger.info("Watching the dead-letter queues of %s", ", ".join(topology.work_queues()))
 
     def on_iteration(self) -> None:
         self._redriver.look()

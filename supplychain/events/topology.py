@@ -2,8 +2,9 @@
 whoever comes first, and never silently different from what this code expects.
 
 One topic exchange per publishing domain; one quorum queue per consuming domain, bound to the
-event types that its consumers subscribe to; one home exchange by which a message reaches one
-queue and no other; one dead-letter queue per domain; a ladder of delay queues.
+event types that its consumers subscribe to, and one for each kind of plain task that has a queue
+of its own (CELERY_TASK_ROUTES); one home exchange by which a message reaches one queue and no
+other; one dead-letter queue for each; a ladder of delay queues.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amqp.exceptions import PreconditionFailed
+from django.conf import settings
 from kombu import Connection, Exchange, Queue
 from kombu.transport.base import StdChannel
 
@@ -57,9 +59,14 @@ def home() -> Exchange:
     return Exchange(HOME_EXCHANGE, type="direct", durable=True)
 
 
+def work_queues() -> list[str]:
+    """The domains', and those to which only plain tasks are sent: each has a worker."""
+    return sorted({*queue_names(), *(to["queue"] for to in settings.CELERY_TASK_ROUTES.values())})
+
+
 def work_queue(name: str) -> Queue:
-    """A domain's queue. At-least-once dead-lettering needs reject-publish (RabbitMQ docs,
-    "Quorum Queues", section "At-Least-Once Dead Lettering")."""
+    """At-least-once dead-lettering needs reject-publish (RabbitMQ docs, "Quorum Queues", section
+    "At-Least-Once Dead Lettering")."""
     return Queue(
         name,
         home(),
@@ -78,7 +85,7 @@ def work_queue(name: str) -> Queue:
 
 def celery_queues() -> list[Queue]:
     """What Celery's workers consume from and plain tasks are sent to."""
-    return [work_queue(name) for name in queue_names()]
+    return [work_queue(name) for name in work_queues()]
 
 
 def topology() -> Topology:
@@ -94,7 +101,7 @@ def topology() -> Topology:
         ),
         queues=(
             *celery_queues(),
-            *(_dead_letter_queue(name, dead) for name in queue_names()),
+            *(_dead_letter_queue(name, dead) for name in work_queues()),
             *(_delay_queue(n, exchange) for n, exchange in zip(DELAY_LEVELS, levels, strict=True)),
         ),
         bindings=tuple(_bindings(producers)),

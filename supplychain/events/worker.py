@@ -5,8 +5,8 @@ Batches form by themselves: while a pool process is free a message goes to it at
 what arrives while all are busy goes together as soon as one is free. So there is no linger
 time: latency is lowest when it is quiet and throughput highest when it is busy.
 
-Installed by the setting ``worker_consumer``. Plain Celery tasks on the same queue (planning,
-sending) take Celery's own way.
+Installed by the setting ``worker_consumer``. Plain Celery tasks, on the same queue (sending) or
+on one of their own (planning), take Celery's own way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kombu import Connection
 from kombu.message import Message as KombuMessage
 
 from . import topology
-from .consumers import get_consumer, queue_names
+from .consumers import get_consumer
 from .context import new_id
 from .ending import end_anyway
 from .handling import Message, route
@@ -98,7 +98,7 @@ class EventConsumer(CeleryConsumer):  # type: ignore[misc]
         self._count = 0
         self._scheduled = False
         self._given_up: WeakSet[Any] = WeakSet()
-        self._queues = set(queue_names())
+        self._queues = set(topology.work_queues())
         self._strategies_for_jobs: dict[str, Callable[..., None]] = {}
 
     # --- connection -----------------------------------------------------------------------

@@ -20,6 +20,9 @@ from supplychain.native.processes import dies_with_parent
 START_PATIENCE, STOP_PATIENCE = 60.0, 20.0
 #: Pool processes of the workers that have not two, as in the Procfile.
 CONCURRENCY = {"audit": 1, "analytics": 1}
+#: Messages that a pool process takes in advance, where they are few: what waits in the broker
+#: expires there.
+PREFETCH = {"planning": 1}
 #: The workers' host name, so that they are not taken for those of `make up`.
 NODE = "operations"
 
@@ -109,6 +112,8 @@ class Children:
         pool = concurrency or CONCURRENCY.get(queue, 2)
         arguments = ["-m", "celery", "-A", "supplychain", "worker", "-Q", queue]
         arguments += ["-n", f"{queue}@{NODE}", "-c", str(pool), "-l", "INFO"]
+        if prefetch := PREFETCH.get(queue):
+            arguments += ["--prefetch-multiplier", str(prefetch)]
         arguments += ["-E", "--without-gossip", "--without-mingle"]
         return self.start(f"worker-{queue}", *arguments, ready="ready.")
 

@@ -28,7 +28,6 @@ from routing.models import Depot, PlanRun, Route, Shipment, Stop
 from routing.planning import plan_depot
 from routing.services import set_fleet
 from supplychain.events import topology
-from supplychain.events.consumers import queue_names
 from supplychain.events.models import DeadLetter, InboxEntry
 from supplychain.operations import books
 from supplychain.operations.children import Children
@@ -119,7 +118,7 @@ class FullRun:
 
     def _start(self) -> None:
         self._children.relay()
-        for queue in queue_names():
+        for queue in topology.work_queues():
             self._children.worker(queue)
         self._children.start("deadletters", "manage.py", "deadletters", "ingest", ready="Watching")
         schedule = str(self._folder / "beat")

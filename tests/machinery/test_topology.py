@@ -13,7 +13,7 @@ from conftest import ROOT
 from supplychain.events import topology
 from supplychain.events.amqp_wire import AmqpWire
 from supplychain.events.base import event_classes
-from supplychain.events.consumers import consumers, queue_names, subscribers
+from supplychain.events.consumers import consumers, subscribers
 from supplychain.events.wire import Outgoing
 from tests.lab.events import Counted, Tried
 
@@ -45,7 +45,8 @@ def changed(broker):
 def counts(broker):
     """How many messages each work queue holds."""
     with broker.channel() as channel:
-        held = {q: channel.queue_declare(q, passive=True).message_count for q in queue_names()}
+        queues = topology.work_queues()
+        held = {q: channel.queue_declare(q, passive=True).message_count for q in queues}
     return {queue: count for queue, count in held.items() if count}
 
 

@@ -147,11 +147,11 @@ def test_killed_hard_it_leaves_nobody(tmp_path: Path) -> None:
 
 
 def test_the_procfile_of_the_project_has_a_worker_for_every_queue() -> None:
-    from supplychain.events.consumers import queue_names
+    from supplychain.events.topology import work_queues
 
     commands = dict(procfile.read(ROOT / "Procfile"))
     served = re.findall(r"-Q (\w+)", " ".join(commands.values()))
-    assert sorted(served) == [name for name in queue_names() if not name.startswith("lab")]
+    assert sorted(served) == [name for name in work_queues() if not name.startswith("lab")]
     assert {"web", "relay", "beat", "flower", "deadletters"} < set(commands)
 
 
