@@ -3,16 +3,22 @@ they have seen it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from supplychain.events.outbox import Emission
 
 from . import events as tell
-from .models import Alert, Depot
+from .models import Alert, Depot, Shipment, Stop
+from .reasons import remedy
+
+#: So many shipments that can't be planned, with one remedy, have an alert each.
+NAMED = 10
 
 
 def alert(depot: Depot, kind: str, texts: Mapping[UUID, str]) -> list[Emission]:
@@ -30,6 +36,40 @@ def alert(depot: Depot, kind: str, texts: Mapping[UUID, str]) -> list[Emission]:
     Alert.objects.bulk_create(new, ignore_conflicts=True)
     there = set(Alert.objects.filter(pk__in=[row.pk for row in new]).values_list("pk", flat=True))
     return [_told(row) for row in new if row.pk in there]
+
+
+def alert_of_unplannable(depot: Depot, reasons: Mapping[Shipment, str]) -> list[Emission]:
+    """That no route takes these, and what to do; of one of which it was told, nothing until it has
+    stood in a route again. Of many with one remedy in one alert."""
+    by_remedy = defaultdict[str, list[Shipment]](list)
+    for shipment in _untold(reasons):
+        by_remedy[remedy(reasons[shipment])].append(shipment)
+    texts = {}
+    for what_to_do, some in by_remedy.items():
+        named = some if len(some) <= NAMED else some[:1]
+        more = len(some) - len(named)
+        for row in named:
+            also = f" {more} more like it: see those without a route." if more else ""
+            texts[row.pk] = f"{_said(row, reasons[row])}. {what_to_do}.{also}"
+    return alert(depot, Alert.Kind.UNPLANNABLE, texts)
+
+
+def _said(row: Shipment, reason: str) -> str:
+    return f"Shipment {row.pk} to {row.customer[:30]} can't be planned: {reason[:90]}"
+
+
+def _untold(shipments: Collection[Shipment]) -> list[Shipment]:
+    ended = Stop.objects.filter(shipment__in=shipments).values_list("shipment").order_by()
+    stood = dict(ended.annotate(Max("ended_at")))
+    alerts = Alert.objects.filter(
+        kind=Alert.Kind.UNPLANNABLE, subject_id__in=[row.pk for row in shipments]
+    )
+    told = {
+        pk
+        for pk, at in alerts.values_list("subject_id", "at")
+        if not stood.get(pk) or at > stood[pk]
+    }
+    return [row for row in shipments if row.pk not in told]
 
 
 def _told(row: Alert) -> Emission:

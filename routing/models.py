@@ -401,6 +401,7 @@ class Alert(Aggregate):
         NOT_DISPATCHED = "route not dispatched"
         WINDOW_MISSED = "window missed"
         FELL_OUT = "fell out of the plan"
+        UNPLANNABLE = "can't be planned"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="alerts")

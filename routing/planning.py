@@ -25,12 +25,12 @@ from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
 from . import storing
-from .alerting import alert
+from .alerting import alert, alert_of_unplannable
 from .asking import BY_HAND
 from .current import Current
 from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, start_of, with_room
 from .departures import decided_by, departure
-from .due import Part, due_runs, open_parts, parts_still_due, parts_to_revisit
+from .due import Part, due_runs, open_parts, parts_to_revisit
 from .dynamic import MAY_WAIT
 from .fitting import fitted
 from .fleet import Fleet
@@ -38,7 +38,6 @@ from .models import Alert, Depot, PlanRun, Shipment
 from .overdue import end_what_is_overdue
 from .posing import problem_of
 from .problem import Plan, Problem
-from .runs import bury_the_dead
 from .services import S, lock_shipments
 from .solver import solve
 from .storing import must_be_valid, visited
@@ -73,7 +72,6 @@ def plan_due_depots() -> list[PlanRun]:
     """End what is overdue, then plan the depots whose shipments have settled or waited long
     enough, or whose plan no longer holds, as far as time goes."""
     began = time.monotonic()
-    bury_the_dead(timezone.now())
     end_what_is_overdue(timezone.now())
     runs = []
     for depot, trigger in due_runs(timezone.now()):
@@ -107,7 +105,8 @@ def _start_run(depot: Depot, trigger: str = BY_HAND) -> PlanRun | None:
     """The unique constraint on running runs decides between two that start at once."""
     now = timezone.now()
     decided = decided_by(depot, trigger, now)
-    bury_the_dead(now, depot=depot)
+    expired = PlanRun.objects.filter(depot=depot, state=PlanRun.State.RUNNING, expires_at__lt=now)
+    expired.update(state=PlanRun.State.FAILED, ended_at=now, error="its process has died")
     try:
         with transaction.atomic():
             return PlanRun.objects.create(
@@ -144,7 +143,6 @@ def _end_run(run: PlanRun) -> None:
         moved=run.moved,
         fell_out=run.fell_out,
         cut_short=run.cut_short,
-        in_vain=run.in_vain,
         solver_seconds=run.solver_seconds,
         error=run.error,
     )
@@ -152,13 +150,11 @@ def _end_run(run: PlanRun) -> None:
 
 @dataclass
 class _Work:
-    """What a run has still to do. ``due``: the parts whose plan did not hold when it began;
-    ``left``: open shipments without a route, by their keys; ``later``: those among them that a
-    later departure may still serve as promised."""
+    """What a run has still to do. ``left``: open shipments without a route, by their keys;
+    ``later``: those among them that a later departure may still serve as promised."""
 
     run: PlanRun
     left: dict[UUID, Shipment]
-    due: frozenset[Part]
     revisit: set[Part]
     by_hand: bool
     reasons: dict[UUID, str] = field(default_factory=dict)
@@ -176,9 +172,8 @@ class _Work:
             elif shipment.promised_day and shipment.promised_day < today:
                 storing.drop_place(shipment)  # that day is no longer planned
         run.shipments = len(left)
-        due = parts_to_revisit(run.depot, now)
-        parts = due | (open_parts(run.depot) if by_hand else set())
-        return cls(run, left, frozenset(due), parts, by_hand)
+        parts = open_parts(run.depot) if by_hand else parts_to_revisit(run.depot, now)
+        return cls(run, left, parts, by_hand)
 
     def plan(self) -> None:
         self._plan_departures()
@@ -186,23 +181,15 @@ class _Work:
             self._wait()
         else:
             self._plan_days()
-        self.run.in_vain = bool(self.due and self.due & parts_still_due(self.run, timezone.now()))
 
     def _plan_departures(self) -> None:
         """What is planned by itself, of this depot as it is or was, then what is to be decided."""
         run = self.run
-        for day, departs in sorted(filter(self._is_by_itself, self.revisit), key=str):
-            self._plan_part(start_of(run.depot, day), departs, wanted=[])
+        for day, departs in sorted(self.revisit, key=str):
+            if departs != run.departs_at and (departs or run.depot.departures):
+                self._plan_part(start_of(run.depot, day), departs, wanted=[])
         if run.departs_at:
             self._decide(run.departs_at)
-
-    def _is_by_itself(self, part: Part) -> bool:
-        """A departure that this run does not decide, or a day that is not planned with those ahead:
-        before today, which a night's tours may be of, or of a depot that has departures now."""
-        day, departs = part
-        if departs:
-            return departs != self.run.departs_at
-        return bool(self.run.depot.departures) or day < day_of(self.run.depot, timezone.now())
 
     def _decide(self, departs: datetime) -> None:
         """Who leaves with this departure, and who waits for a later one."""
@@ -354,27 +341,34 @@ def _tell_unplannable(
     Raises RunGivenUp.
     """
     _renew(run)
-    rows: list[Any] = []
-    emissions = []
+    rows, emissions = list[Any](), list[Emission]()
+    news, texts = dict[Shipment, str](), dict[UUID, str]()
     for shipment in lock_shipments(reasons).values():
         reason = reasons[shipment.pk][:300]
         if shipment.state != S.OPEN or shipment.unplannable_reason == reason:
             continue
+        if shipment.pk in fell_out:
+            texts[shipment.pk] = f"Shipment {shipment.pk} fell out of the plan: {reason}"
+        elif shipment.unplannable_reason in ("", MAY_WAIT):
+            news[shipment] = reason
         shipment.unplannable_reason = reason
         (storing.drop_place if shipment.pk in keep else storing.drop_promise)(shipment)
         rows.append(shipment)
-        told = tell.ShipmentUnplannable(
-            shipment_id=shipment.pk,
-            order_id=shipment.order_id,
-            depot=run.depot.code,
-            reason=reason,
-        )
-        journey = shipment.correlation_id
-        emissions.append(Emission(told, shipment, shipment.advance(), correlation_id=journey))
-        if shipment.pk in fell_out:
-            text = f"Shipment {shipment.pk} fell out of the plan: {reason}"
-            emissions += alert(run.depot, Alert.Kind.FELL_OUT, {shipment.pk: text})
+        emissions.append(_unplannable(run.depot, shipment))
+    emissions += alert(run.depot, Alert.Kind.FELL_OUT, texts)
+    emissions += alert_of_unplannable(run.depot, news)
     Shipment.objects.bulk_update(
         rows, [*storing.PROMISE_FIELDS, "unplannable_reason", "event_sequence"], batch_size=500
     )
     emit_all(emissions)
+
+
+def _unplannable(depot: Depot, shipment: Shipment) -> Emission:
+    told = tell.ShipmentUnplannable(
+        shipment_id=shipment.pk,
+        order_id=shipment.order_id,
+        depot=depot.code,
+        reason=shipment.unplannable_reason,
+    )
+    journey = shipment.correlation_id
+    return Emission(told, shipment, shipment.advance(), correlation_id=journey)

@@ -75,3 +75,20 @@ def _no_road(problem: Problem, vehicle: Vehicle, stop: Stop) -> bool:
     start, end = problem.ends_of(vehicle)
     node, seconds = problem.node_of[stop.key], problem.travel.seconds
     return NO_WAY in (seconds[start, node], seconds[node, end])
+
+
+#: Of a reason that contains one of these words.
+_REMEDIES = {
+    "Plan the depot again": ("ran out of time", "looked at in one run"),
+    "Send more vehicles, or for longer": ("vehicle is free", "are free", "no departure"),
+    "Use a larger vehicle, or have a part of the order taken back": ("more than any vehicle",),
+    "Let a vehicle carry it": ("no vehicle has",),
+    "Agree on another time, or let a shift begin or end otherwise": ("no vehicle reaches it",),
+    "Have it ordered again as it is right": ("closes before", "coordinates", "load is", "no road"),
+}
+
+
+def remedy(reason: str) -> str:
+    """What a dispatcher may do about it."""
+    fitting = (do for do, words in _REMEDIES.items() if any(word in reason for word in words))
+    return next(fitting, "Look into its order")

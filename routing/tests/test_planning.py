@@ -11,12 +11,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from conftest import eventually
-from routing import driving, due, planning, services, storing
+from routing import driving, due, planning, reasons, services, storing, waiting
+from routing.alerting import see_alert
 from routing.current import Current
 from routing.driving import freeze_route
 from routing.due import due_runs
 from routing.fleet import Fleet
-from routing.models import Depot, PlanRun, Route, Shipment, Stop, Vehicle
+from routing.models import Alert, Depot, PlanRun, Route, Shipment, Stop, Vehicle
 from routing.planning import plan_depot, plan_due_depots
 from routing.posing import problem_of
 from routing.tasks import plan_due_depots as tick
@@ -378,7 +379,95 @@ def test_what_is_possible_now_loses_its_reason():
     services.set_fleet(depot=depot, vehicles=1, capacity_kg=2000, capacity_m3=8, shift_hours=10)
     plan(depot)
     assert (state(), Shipment.objects.get().unplannable_reason) == ("planned", "")
-    assert told()[:2] == ["shipment_unplannable", "shipment_planned"]
+    assert told()[:3] == ["shipment_unplannable", "staff_alerted", "shipment_planned"]
+
+
+# --- what no route takes reaches somebody's eye -----------------------------------------------
+
+
+def alerts():
+    return list(Alert.objects.filter(kind=Alert.Kind.UNPLANNABLE).order_by("at", "text"))
+
+
+def see_all():
+    for row in alerts():
+        see_alert(alert_id=row.pk, by="ann")
+
+
+def test_staff_is_told_once_of_what_no_route_takes_with_the_reason_and_what_to_do():
+    depot = make_depot()
+    make_shipments(1, kg=5000)
+    plan(depot)
+    (row,) = alerts()
+    assert (row.subject_id, row.depot) == (parcel(1), depot)
+    assert row.text == (
+        f"Shipment {parcel(1)} to Customer 1 can't be planned: 5000 kg are more than any vehicle "
+        "carries. Use a larger vehicle, or have a part of the order taken back."
+    )
+    assert [tale["text"] for tale in data_of("staff_alerted")] == [row.text]
+    plan(depot)
+    see_all()
+    plan(depot)
+    Vehicle.objects.update(active=False)
+    plan(depot)
+    assert "vehicle is free" in Shipment.objects.get(pk=parcel(1)).unplannable_reason
+    assert (alerts(), len(data_of("staff_alerted"))) == ([row], 1), "for any other reason, too"
+    assert Alert.objects.get().seen_by == "ann"
+
+
+def test_staff_is_told_again_of_what_stood_in_a_route_since():
+    depot = make_depot()
+    make_shipments(1, kg=1500)
+    plan(depot)
+    see_all()
+    Vehicle.objects.update(capacity_kg=2000)
+    plan(depot)
+    route = driving.dispatch_route(route_id=Route.objects.get().pk)
+    driving.fail_stop(stop_id=route.stops.get().pk, reason="nobody at home")
+    Vehicle.objects.update(capacity_kg=1000)
+    plan(depot)
+    assert [row.seen_by for row in alerts()] == ["ann", ""]
+
+
+def test_of_many_that_can_not_be_planned_there_is_one_alert():
+    depot = make_depot()
+    Vehicle.objects.update(active=False)
+    make_shipments(12)
+    plan(depot)
+    (row,) = alerts()
+    assert "11 more like it" in row.text
+    assert len(row.text) <= 300
+    make_shipments(1, first=20, kg=4000)
+    plan(depot)
+    assert len(alerts()) == 2, "of one that is new"
+
+
+def test_what_stood_in_a_route_is_told_as_what_fell_out():
+    depot = make_depot()
+    make_shipments(1)
+    plan(depot)
+    Vehicle.objects.update(capacity_kg=1)
+    plan(depot)
+    assert (alerts(), Alert.objects.get().kind) == ([], Alert.Kind.FELL_OUT)
+
+
+@pytest.mark.parametrize(
+    ("reason", "what"),
+    [
+        (planning._NO_TOUR, "more vehicles"),
+        (reasons.NO_ROOM, "more vehicles"),
+        (reasons.NO_TIME, "Plan the depot again"),
+        (waiting._CROWDED, "Plan the depot again"),
+        (waiting._NO_DEPARTURE, "more vehicles"),
+        (reasons.NOT_IN_TIME, "another time"),
+        ("no vehicle has frozen", "Let a vehicle carry it"),
+        ("its coordinates are not on Earth", "ordered again"),
+        ("its delivery window closes before it opens", "ordered again"),
+        ("something that nobody thought of", "Look into its order"),
+    ],
+)
+def test_for_each_reason_there_is_something_to_do(reason, what):
+    assert what in reasons.remedy(reason)
 
 
 # --- days ---------------------------------------------------------------------------------
