@@ -30,7 +30,7 @@ from .asking import BY_HAND
 from .current import Current
 from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, start_of, with_room
 from .departures import decided_by, departure
-from .due import Part, due_runs, open_parts, parts_to_revisit
+from .due import Part, due_runs, open_parts, parts_still_due, parts_to_revisit
 from .dynamic import MAY_WAIT
 from .fitting import fitted
 from .fleet import Fleet
@@ -38,6 +38,7 @@ from .models import Alert, Depot, PlanRun, Shipment
 from .overdue import end_what_is_overdue
 from .posing import problem_of
 from .problem import Plan, Problem
+from .runs import bury_the_dead
 from .services import S, lock_shipments
 from .solver import solve
 from .storing import must_be_valid, visited
@@ -72,6 +73,7 @@ def plan_due_depots() -> list[PlanRun]:
     """End what is overdue, then plan the depots whose shipments have settled or waited long
     enough, or whose plan no longer holds, as far as time goes."""
     began = time.monotonic()
+    bury_the_dead(timezone.now())
     end_what_is_overdue(timezone.now())
     runs = []
     for depot, trigger in due_runs(timezone.now()):
@@ -105,8 +107,7 @@ def _start_run(depot: Depot, trigger: str = BY_HAND) -> PlanRun | None:
     """The unique constraint on running runs decides between two that start at once."""
     now = timezone.now()
     decided = decided_by(depot, trigger, now)
-    expired = PlanRun.objects.filter(depot=depot, state=PlanRun.State.RUNNING, expires_at__lt=now)
-    expired.update(state=PlanRun.State.FAILED, ended_at=now, error="its process has died")
+    bury_the_dead(now, depot=depot)
     try:
         with transaction.atomic():
             return PlanRun.objects.create(
@@ -143,6 +144,7 @@ def _end_run(run: PlanRun) -> None:
         moved=run.moved,
         fell_out=run.fell_out,
         cut_short=run.cut_short,
+        in_vain=run.in_vain,
         solver_seconds=run.solver_seconds,
         error=run.error,
     )
@@ -150,11 +152,13 @@ def _end_run(run: PlanRun) -> None:
 
 @dataclass
 class _Work:
-    """What a run has still to do. ``left``: open shipments without a route, by their keys;
-    ``later``: those among them that a later departure may still serve as promised."""
+    """What a run has still to do. ``due``: the parts whose plan did not hold when it began;
+    ``left``: open shipments without a route, by their keys; ``later``: those among them that a
+    later departure may still serve as promised."""
 
     run: PlanRun
     left: dict[UUID, Shipment]
+    due: frozenset[Part]
     revisit: set[Part]
     by_hand: bool
     reasons: dict[UUID, str] = field(default_factory=dict)
@@ -172,8 +176,9 @@ class _Work:
             elif shipment.promised_day and shipment.promised_day < today:
                 storing.drop_place(shipment)  # that day is no longer planned
         run.shipments = len(left)
-        parts = open_parts(run.depot) if by_hand else parts_to_revisit(run.depot, now)
-        return cls(run, left, parts, by_hand)
+        due = parts_to_revisit(run.depot, now)
+        parts = due | (open_parts(run.depot) if by_hand else set())
+        return cls(run, left, frozenset(due), parts, by_hand)
 
     def plan(self) -> None:
         self._plan_departures()
@@ -181,15 +186,23 @@ class _Work:
             self._wait()
         else:
             self._plan_days()
+        self.run.in_vain = bool(self.due and self.due & parts_still_due(self.run, timezone.now()))
 
     def _plan_departures(self) -> None:
         """What is planned by itself, of this depot as it is or was, then what is to be decided."""
         run = self.run
-        for day, departs in sorted(self.revisit, key=str):
-            if departs != run.departs_at and (departs or run.depot.departures):
-                self._plan_part(start_of(run.depot, day), departs, wanted=[])
+        for day, departs in sorted(filter(self._is_by_itself, self.revisit), key=str):
+            self._plan_part(start_of(run.depot, day), departs, wanted=[])
         if run.departs_at:
             self._decide(run.departs_at)
+
+    def _is_by_itself(self, part: Part) -> bool:
+        """A departure that this run does not decide, or a day that is not planned with those ahead:
+        before today, which a night's tours may be of, or of a depot that has departures now."""
+        day, departs = part
+        if departs:
+            return departs != self.run.departs_at
+        return bool(self.run.depot.departures) or day < day_of(self.run.depot, timezone.now())
 
     def _decide(self, departs: datetime) -> None:
         """Who leaves with this departure, and who waits for a later one."""
