@@ -4,7 +4,7 @@ are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -39,13 +39,15 @@ class MoveRefused(SupplyChainError):
 @dataclass(frozen=True)
 class Move:
     """``cost_difference`` is what the plan costs more, ``km_difference`` how much longer it is;
-    with ``faults`` nothing was moved."""
+    with ``faults`` nothing was moved. ``position`` is its place in the route then, ``was`` the one
+    to move it back to."""
 
     cost_difference: float
     km_difference: float
     faults: list[str]
     applied: bool
     position: int
+    was: int
 
 
 @transaction.atomic
@@ -58,8 +60,11 @@ def move_stop(
     dry_run: bool = False,
 ) -> Move:
     """Move a stop to a place in another route, its own, or a new one of a vehicle that is free:
-    counted from 1, or where it costs least. Routes must be planned, not frozen, and of one
-    depot, day and departure.
+    counted from 1 among the stops that one sees there, or where it costs least. Routes must be
+    planned, not frozen, and of one depot, day and departure.
+
+    Places that are only promised are not seen, but stand in between; with the move they become
+    stops, and are counted in what is told.
 
     Raises MoveRefused when it can't be moved; a dry run says why instead where it can.
     """
@@ -85,7 +90,7 @@ def move_stop(
     if to not in problem.vehicle_of:
         raise MoveRefused("That vehicle is not free then.")
     orders = current.orders(problem)
-    new, place = _moved(problem, orders, stop.shipment_id, to, position)
+    new, place = _moved(problem, orders, stop.shipment_id, to, _seen(current, position))
     before, plan = _plan(problem, orders), _plan(problem, new)
     faults = _said(current, violations(problem, plan))
     if faults and not dry_run:
@@ -93,7 +98,14 @@ def move_stop(
     if not dry_run:
         store(run=stop.route.run, before=current, problem=problem, plan=plan, why=MOVED)
     cost, km = plan.cost - before.cost, (_metres(plan) - _metres(before)) / 1000
-    return Move(round(cost, 4), round(km, 3), faults, not dry_run, place)
+    was = _was(orders.get(own.vehicle_id, ()), stop)
+    return Move(round(cost, 4), round(km, 3), faults, not dry_run, place, was)
+
+
+def _was(order: Sequence[PlanStop], stop: Stop) -> int:
+    """Its place in its route; as it was stored, if its vehicle is not free any more."""
+    numbers = {one.key: number for number, one in enumerate(order, start=1)}
+    return numbers.get(stop.shipment_id, stop.position)
 
 
 def _plan(problem: Problem, orders: Orders) -> Plan:
@@ -124,20 +136,38 @@ def _why_not(stop_id: UUID, route_id: UUID | None) -> str:
     return "Both routes must be of one depot, day and departure."
 
 
+#: Gives the places in an order of stops, counted from 0, from which to take the cheapest.
+Places = Callable[[Sequence[PlanStop]], Sequence[int]]
+
+
+def _seen(current: Current, position: int | None) -> Places:
+    """Those at which it is the one with this number among those that are seen."""
+
+    def places(stops: Sequence[PlanStop]) -> Sequence[int]:
+        seen = [n for n, stop in enumerate(stops) if stop.key in current.stops]
+        if position is None:
+            return range(len(stops) + 1)
+        before = min(max(position - 1, 0), len(seen))
+        first = seen[before - 1] + 1 if before else 0
+        last = seen[before] if before < len(seen) else len(stops)
+        return range(first, last + 1)
+
+    return places
+
+
 def _moved(
-    problem: Problem, orders: Orders, shipment: UUID, vehicle: Key, position: int | None
+    problem: Problem, orders: Orders, shipment: UUID, vehicle: Key, places: Places
 ) -> tuple[Orders, int]:
     """The orders after the move, and the place in them."""
     moving = next(stop for stop in problem.stops if stop.key == shipment)
     rest = {key: [s for s in stops if s.key != shipment] for key, stops in orders.items()}
     there = rest.setdefault(vehicle, [])
-    places = range(len(there) + 1) if position is None else [min(max(position - 1, 0), len(there))]
 
     def cost(place: int) -> tuple[bool, float]:
         route = _driven(problem, vehicle, [*there[:place], moving, *there[place:]])
         return planned_route(problem, route.vehicle, route.stops) is None, route.cost
 
-    place = min(places, key=cost)
+    place = min(places(there), key=cost)
     rest[vehicle] = [*there[:place], moving, *there[place:]]
     return rest, place + 1
 

@@ -194,8 +194,8 @@ class DriverIn(StrictSerializer):
 
 
 class MoveIn(StrictSerializer):
-    """To a route, or a vehicle that has none and is free. ``position`` counts from 1; without one,
-    where it costs least."""
+    """To a route, or a vehicle that has none and is free. ``position`` counts from 1, without
+    the stop that moves; if there is none, where it costs least."""
 
     route = serializers.UUIDField(required=False)
     vehicle = StrictInteger(min_value=1, required=False)
@@ -214,6 +214,7 @@ class MoveOut(serializers.Serializer[Any]):
     faults = serializers.ListField(child=serializers.CharField())
     applied = serializers.BooleanField()
     position = serializers.IntegerField()
+    was = serializers.IntegerField(help_text="the position to move it back to")
 
 
 # --- plans and their versions ---------------------------------------------------------------

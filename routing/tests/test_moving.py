@@ -23,6 +23,7 @@ from .conftest import (
     hear,
     make_depot,
     make_shipments,
+    parcel,
     plan,
     state,
     stop_of,
@@ -72,6 +73,59 @@ def test_a_stop_is_moved_to_where_it_was_put(routes):
     assert told(since=before).count("route_planned") == 2
     assert data_of("shipment_planned")[-1]["route_id"] in {str(first.pk), str(second.pk)}
     books_balance()
+
+
+@pytest.fixture
+def promised_between(routes, settings):
+    """In each route, somebody is promised a place before its first stop and between its two."""
+    settings.PROMISE_SECONDS = 5.0
+    make_shipments(4, first=11)
+    numbers = iter(range(11, 15))
+    for route in routes:
+        one, two = route.stops.order_by("position")
+        for eta in (one.eta - timedelta(seconds=5), one.eta + (two.eta - one.eta) / 2):
+            place = {"promised_vehicle": route.vehicle_id, "promised_eta": eta}
+            window = {"promised_from": None, "promised_until": None, "promised_day": route.day}
+            Shipment.objects.filter(pk=parcel(next(numbers))).update(**place, **window)
+    return routes
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_places_are_counted_as_they_are_seen_without_those_only_promised(promised_between, number):
+    first, second = promised_between
+    stop, seen = ids(first)[0], ids(second)
+    move = move_stop(stop_id=stop, route_id=second.pk, position=number)
+    expected = [*seen[: number - 1], stop, *seen[number - 1 :]]
+    assert [pk for pk in ids(second) if pk in expected] == expected
+    assert ids(second).index(stop) + 1 == move.position
+    assert len(ids(second)) == 5, "who was only promised a place stands there now"
+    books_balance()
+
+
+@pytest.mark.parametrize("nth", [0, 1])
+def test_what_was_moved_goes_back_to_where_it_stood(promised_between, nth):
+    first, second = promised_between
+    before, stop = customers(first), ids(first)[nth]
+    move = move_stop(stop_id=stop, route_id=second.pk, position=1)
+    assert len(ids(first)) == 3
+    move_stop(stop_id=stop, route_id=first.pk, position=move.was)
+    assert [row.shipment_id for row in first.stops.filter(state="pending")] == before
+
+
+def customers(route):
+    """Of its stops and promised places, in their order."""
+    start = start_of(route.depot, route.day)
+    current = Current.read(route.depot, start, vehicles=frozenset([route.vehicle_id]))
+    return sorted(current.times(), key=current.times().__getitem__)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_within_a_route_too_places_are_counted_as_they_are_seen(promised_between, number):
+    first, _ = promised_between
+    one, two = ids(first)
+    move_stop(stop_id=two, route_id=first.pk, position=number)
+    expected = [two, one] if number == 1 else [one, two]
+    assert [pk for pk in ids(first) if pk in expected] == expected
 
 
 def test_the_last_stop_moved_away_withdraws_its_route(routes):

@@ -95,12 +95,12 @@ export class Moving {
   async apply(stop, to, button, verdict, close) {
     const own = this.day().route.get(stop.route);
     // A route that loses its last stop is withdrawn: back means to its vehicle then.
-    const from = { ...(own.stops.length > 1 ? { route: own } : { vehicle: own.vehicleRow }), name: own.vehicle, position: stop.number };
+    const from = { ...(own.stops.length > 1 ? { route: own } : { vehicle: own.vehicleRow }), name: own.vehicle };
     button.disabled = true;
     try {
       const move = await this.asked(stop, to, false);
       close();
-      this.told(stop, from, to, move);
+      this.told(stop, { ...from, position: move.was }, to, move);
     } catch (failure) {
       verdict.textContent = failure.message;
       verdict.className = "plan-verdict bad";
