@@ -13,7 +13,9 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -46,51 +48,60 @@ class NoRoads(SupplyChainError):
 
 
 class Roads:
-    """A provider that asks a server; ``url`` as of its root, ``timeout`` in seconds for a whole
-    table, however many requests it takes."""
+    """What a map server knows, and how it is; ``url`` as of its root. One serves all who ask, each
+    waiting as long as they can (``within``): what one has asked, the others need not ask."""
 
-    def __init__(self, url: str, timeout: float, fallback: Provider | None = None) -> None:
-        self._url, self._timeout = url.rstrip("/"), timeout
+    def __init__(self, url: str, fallback: Provider | None = None) -> None:
+        self._url = url.rstrip("/")
         self._fallback = fallback or Estimate()
         self._lock = threading.Lock()
-        self._failures, self._closed_until = 0, 0.0
-        self._memory = _Memory()
+        self._memory, self._circuit = _Memory(), _Circuit()
 
-    def table(self, starts: Sequence[Place], ends: Sequence[Place]) -> tuple[Matrix, Matrix]:
+    def within(self, seconds: float) -> Provider:
+        """The provider of who waits so long for a whole table, however many requests it takes."""
+        return _Within(self, seconds)
+
+    def table(
+        self, starts: Sequence[Place], ends: Sequence[Place], timeout: float
+    ) -> tuple[Matrix, Matrix]:
         """As asked or remembered; all of it as estimated when the server fails for any part."""
-        if time.monotonic() < self._closed_until:
-            return self._fallback.table(starts, ends)
-        try:
-            found = self._asked(starts, ends)
-        except NoRoads as failure:
-            self._failed(failure)
-            return self._fallback.table(starts, ends)
-        self._failures = 0
-        return found
-
-    def _failed(self, failure: NoRoads) -> None:
-        with self._lock:
-            self._failures += 1
-            if self._failures >= BREAKER:
-                self._closed_until = time.monotonic() + PAUSE
-        logger.warning("Travel times are estimated, the map server failed: %s", failure)
-
-    def _asked(self, starts: Sequence[Place], ends: Sequence[Place]) -> tuple[Matrix, Matrix]:
-        """Raises NoRoads."""
-        until = time.monotonic() + self._timeout
         with self._lock:
             metres, seconds = self._memory.recall(starts, ends)
+            is_open = self._circuit.is_open(timeout)
         missing = (metres < 0) & np.outer(_on_earth(starts), _on_earth(ends))
         metres[metres < 0] = seconds[seconds < 0] = NO_WAY
+        if not missing.any():
+            return metres, seconds
+        if is_open:
+            return self._fallback.table(starts, ends)
+        try:
+            self._ask(starts, ends, missing, (metres, seconds), time.monotonic() + timeout)
+        except NoRoads as failure:
+            with self._lock:
+                self._circuit.failed(timeout)
+            logger.warning("Travel times are estimated, the map server failed: %s", failure)
+            return self._fallback.table(starts, ends)
+        with self._lock:
+            self._circuit.answered(timeout)
+        return metres, seconds
+
+    def _ask(
+        self,
+        starts: Sequence[Place],
+        ends: Sequence[Place],
+        missing: NDArray[np.bool_],
+        into: tuple[Matrix, Matrix],
+        until: float,
+    ) -> None:
+        """Raises NoRoads; what came before is remembered."""
         with requests.Session() as session:
             for rows, columns in _chunks(missing):
                 here, there = [starts[n] for n in rows], [ends[n] for n in columns]
                 found = self._request(session, here, there, until)
                 part = np.ix_(rows, columns)
-                metres[part], seconds[part] = found
+                into[0][part], into[1][part] = found
                 with self._lock:
                     self._memory.keep(here, there, *found)
-        return metres, seconds
 
     def _request(
         self,
@@ -115,23 +126,65 @@ class Roads:
         return _checked(said, "distances", shape), _checked(said, "durations", shape)
 
 
-@lru_cache(maxsize=4)
 def provider(url: str, timeout: float) -> Provider:
-    """The process's one for this server, so that its memory and circuit outlive a run; without
-    a URL, the estimate."""
-    return Roads(url, timeout) if url else Estimate()
+    """Without a URL, the estimate."""
+    return roads_of(url).within(timeout) if url else Estimate()
+
+
+@lru_cache(maxsize=4)
+def roads_of(url: str) -> Roads:
+    """The process's only ones of this server, so that its memory and circuit outlive a run."""
+    return Roads(url)
+
+
+@dataclass(frozen=True)
+class _Within:
+    roads: Roads
+    seconds: float
+
+    def table(self, starts: Sequence[Place], ends: Sequence[Place]) -> tuple[Matrix, Matrix]:
+        return self.roads.table(starts, ends, self.seconds)
+
+
+class _Circuit:
+    """Open for those who wait no longer than others that got no answer: a large table may take
+    longer than who holds locks can wait, and the server be well."""
+
+    def __init__(self) -> None:
+        #: By how long one waits: failures in a row, and until when it is open.
+        self._failures: Counter[float] = Counter()
+        self._until: dict[float, float] = {}
+
+    def is_open(self, timeout: float) -> bool:
+        now = time.monotonic()
+        return any(until > now for waited, until in self._until.items() if waited >= timeout)
+
+    def failed(self, timeout: float) -> None:
+        self._failures[timeout] += 1
+        if self._failures[timeout] >= BREAKER:
+            self._until[timeout] = time.monotonic() + PAUSE
+
+    def answered(self, timeout: float) -> None:
+        """Who waits longer need not fear it either."""
+        for waited in [waited for waited in self._failures if waited >= timeout]:
+            del self._failures[waited]
 
 
 class _Memory:
-    """Ways asked for before, -1 where they are not known; when it is full it starts anew."""
+    """Ways asked for before, -1 where they are not known. When it is full, a new place takes that
+    of the one that nobody has asked for the longest."""
 
     def __init__(self) -> None:
+        #: In the order in which they were asked for last.
         self._row: dict[Place, int] = {}
         self._metres = self._seconds = np.full((0, 0), -1, dtype=np.int32)
 
     def recall(self, starts: Sequence[Place], ends: Sequence[Place]) -> tuple[Matrix, Matrix]:
         metres = np.full((len(starts), len(ends)), -1, dtype=np.int32)
         seconds = metres.copy()
+        for place in (*starts, *ends):
+            if place in self._row:
+                self._row[place] = self._row.pop(place)
         rows = [(n, self._row[p]) for n, p in enumerate(starts) if p in self._row]
         columns = [(n, self._row[p]) for n, p in enumerate(ends) if p in self._row]
         if rows and columns:
@@ -143,16 +196,21 @@ class _Memory:
     def keep(
         self, starts: Sequence[Place], ends: Sequence[Place], metres: Matrix, seconds: Matrix
     ) -> None:
-        places = {*starts, *ends}
-        if len(places | self._row.keys()) > REMEMBERED:
-            self._row.clear()
-            self._metres = self._seconds = np.full((0, 0), -1, dtype=np.int32)
-        for place in places:
-            self._row.setdefault(place, len(self._row))
-        if len(self._row) > len(self._metres):
-            self._grow(min(REMEMBERED, 2 * len(self._row)))
+        """Of at most REMEMBERED places."""
+        for place in (*starts, *ends):
+            self._row[place] = self._row.pop(place) if place in self._row else self._free_row()
         part = np.ix_([self._row[p] for p in starts], [self._row[p] for p in ends])
         self._metres[part], self._seconds[part] = metres, seconds
+
+    def _free_row(self) -> int:
+        if len(self._row) < REMEMBERED:
+            if len(self._row) == len(self._metres):
+                self._grow(min(REMEMBERED, 2 * len(self._row) + CHUNK))
+            return len(self._row)
+        row = self._row.pop(next(iter(self._row)))
+        for matrix in (self._metres, self._seconds):
+            matrix[row, :] = matrix[:, row] = -1
+        return row
 
     def _grow(self, size: int) -> None:
         more = size - len(self._metres)
@@ -160,8 +218,8 @@ class _Memory:
         self._seconds = np.pad(self._seconds, (0, more), constant_values=-1)
 
 
-def _on_earth(places: Sequence[Place]) -> list[bool]:
-    return [place.on_earth for place in places]
+def _on_earth(places: Sequence[Place]) -> NDArray[np.bool_]:
+    return np.array([place.on_earth for place in places], dtype=bool)
 
 
 def _chunks(missing: np.ndarray) -> Iterator[tuple[list[int], list[int]]]:

@@ -96,10 +96,13 @@ def _fitted(
     unforeseen = set(rows) - set(problem.node_of)
     if same_routes and not unforeseen and set(visited(plan)) <= set(rows):
         return problem, plan
-    departs = current.departs
-    there_now = list(rows.values())
     problem = problem_of(
-        current.depot, current.start, there_now, departs=departs, travel_timeout=SHORT_TIMEOUT
+        current.depot,
+        current.start,
+        list(rows.values()),
+        departs=current.departs,
+        travel_timeout=SHORT_TIMEOUT,
+        known=problem,
     )
     plan = fitted(problem, _orders(before, current, problem, plan), seconds=FITTING)
     must_be_valid(problem, plan)

@@ -18,13 +18,15 @@ DEPOTS, PLACES = 8, 2500
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
+    """``node_of``: the rows of places in ``travel``."""
+
     node_of: dict[Place, int]
     travel: Travel
 
 
 _lock = threading.Lock()
-_memory: OrderedDict[str, _Known] = OrderedDict()
+_memory: OrderedDict[str, Known] = OrderedDict()
 
 
 def ways(depot: str, places: Sequence[Place], roads: Provider) -> Travel:
@@ -37,13 +39,13 @@ def ways(depot: str, places: Sequence[Place], roads: Provider) -> Travel:
         return Travel(*roads.table(places, places))
     with _lock:
         known = _memory.get(depot)
-    found = _grown(known, places, roads) if known else Travel(*roads.table(places, places))
+    found = grown(known, places, roads) if known else Travel(*roads.table(places, places))
     if len(places) <= PLACES:
-        _remember(depot, _Known({place: n for n, place in enumerate(places)}, found))
+        _remember(depot, Known({place: n for n, place in enumerate(places)}, found))
     return found
 
 
-def _remember(depot: str, known: _Known) -> None:
+def _remember(depot: str, known: Known) -> None:
     with _lock:
         _memory[depot] = known
         _memory.move_to_end(depot)
@@ -51,7 +53,7 @@ def _remember(depot: str, known: _Known) -> None:
             _memory.popitem(last=False)
 
 
-def _grown(known: _Known, places: Sequence[Place], roads: Provider) -> Travel:
+def grown(known: Known, places: Sequence[Place], roads: Provider) -> Travel:
     """What is known, and the ways from and to each place that is not."""
     old = [n for n, place in enumerate(places) if place in known.node_of]
     new = [n for n, place in enumerate(places) if place not in known.node_of]

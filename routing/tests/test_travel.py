@@ -118,7 +118,7 @@ def is_estimate(found, places=PLACES):
 
 
 def test_the_roads_of_the_server_are_used(server):
-    found = travel(PLACES, Roads(server.url, 5))
+    found = travel(PLACES, Roads(server.url).within(5))
     assert found.metres[0, 1] == pytest.approx(63_000, abs=1)
     assert found.seconds[1, 0] == pytest.approx(3780, abs=1)
 
@@ -126,7 +126,7 @@ def test_the_roads_of_the_server_are_used(server):
 def test_many_places_are_asked_for_in_chunks_and_only_once(server, monkeypatch):
     monkeypatch.setattr(road, "CHUNK", 4)
     places = [stop(n, 0.01 * n).place for n in range(10)]
-    roads = Roads(server.url, 5)
+    roads = Roads(server.url).within(5)
     metres, _ = roads.table(places, places)
     assert len(server.asked) == 9
     assert metres[2, 9] == pytest.approx(7000, abs=1)
@@ -141,23 +141,37 @@ def test_many_places_are_asked_for_in_chunks_and_only_once(server, monkeypatch):
 
 def test_what_is_remembered_stays_small(server, monkeypatch):
     monkeypatch.setattr(road, "REMEMBERED", 3)
-    roads = Roads(server.url, 5)
+    roads = Roads(server.url).within(5)
     other = [stop(n, 0.1 * n).place for n in range(3)]
     for places in (PLACES, other, PLACES):
         metres, _ = roads.table(places, places)
-        assert (metres == travel(places, Roads(server.url, 5)).metres).all()
+        assert (metres == travel(places, Roads(server.url).within(5)).metres).all()
+
+
+def test_guests_do_not_drive_out_the_places_of_a_plan(server, monkeypatch):
+    monkeypatch.setattr(road, "REMEMBERED", 5)
+    roads = Roads(server.url).within(5)
+    found = roads.table(PLACES, PLACES)
+    for n in range(6):
+        guest = [stop(n, north=0.2 + 0.1 * n).place]
+        metres, _ = roads.table(PLACES, guest)
+        assert (metres == Roads(server.url).within(5).table(PLACES, guest)[0]).all()
+    asked = len(server.asked)
+    again = roads.table(PLACES, PLACES)
+    assert all((a == b).all() for a, b in zip(found, again, strict=True))
+    assert len(server.asked) == asked
 
 
 def test_a_place_the_server_finds_no_way_to_has_none(server):
     row = [0, None]
     server.says = {"code": "Ok", "durations": [row, row], "distances": [row, row]}
-    metres, seconds = Roads(server.url, 5).table(PLACES[:2], PLACES[:2])
+    metres, seconds = Roads(server.url).within(5).table(PLACES[:2], PLACES[:2])
     assert metres.tolist() == seconds.tolist() == [[0, NO_WAY], [0, NO_WAY]]
 
 
 def test_nobody_asks_for_what_is_not_on_earth(server):
     places = [YORK, Place(float("nan"), 0)]
-    metres, _ = Roads(server.url, 5).table(places, places)
+    metres, _ = Roads(server.url).within(5).table(places, places)
     assert metres[0, 1] == NO_WAY
     assert "nan" not in server.asked[0]
 
@@ -194,7 +208,7 @@ def _with(**changes):
 def test_rubbish_is_replaced_by_the_estimate_and_the_log_says_why(server, caplog, rubbish, why):
     server.says = json.dumps(rubbish).encode() if rubbish is None else rubbish
     with caplog.at_level(logging.WARNING):
-        assert is_estimate(Roads(server.url, 5).table(PLACES, PLACES))
+        assert is_estimate(Roads(server.url).within(5).table(PLACES, PLACES))
     assert why in caplog.text
     assert "Travel times are estimated" in caplog.text
 
@@ -202,7 +216,7 @@ def test_rubbish_is_replaced_by_the_estimate_and_the_log_says_why(server, caplog
 def test_an_error_or_a_redirect_is_none_of_its_tables(server, caplog):
     for status in (500, 429, 302):
         server.does = lambda handler, status=status: handler.send_error(status)
-        assert is_estimate(Roads(server.url, 5).table(PLACES, PLACES))
+        assert is_estimate(Roads(server.url).within(5).table(PLACES, PLACES))
         assert f"HTTP {status}" in caplog.text
 
 
@@ -217,7 +231,7 @@ def test_nobody_is_asked_whom_the_server_points_to(server, caplog):
 
     server.does = point
     try:
-        assert is_estimate(Roads(server.url, 5).table(PLACES, PLACES))
+        assert is_estimate(Roads(server.url).within(5).table(PLACES, PLACES))
         assert elsewhere.asked == []
     finally:
         elsewhere.close()
@@ -246,7 +260,7 @@ def _boast(handler):
 )
 def test_an_answer_that_is_not_what_it_seems_is_none(server, caplog, ill, why):
     server.does = ill
-    assert is_estimate(Roads(server.url, 5).table(PLACES, PLACES))
+    assert is_estimate(Roads(server.url).within(5).table(PLACES, PLACES))
     assert why in caplog.text
 
 
@@ -271,7 +285,7 @@ def _hang(handler):
 def test_a_server_that_hangs_is_not_waited_for(server, caplog, ill):
     server.does = ill
     began = time.monotonic()
-    assert is_estimate(Roads(server.url, 0.3).table(PLACES, PLACES))
+    assert is_estimate(Roads(server.url).within(0.3).table(PLACES, PLACES))
     assert time.monotonic() - began < 5
     assert "imeout" in caplog.text or "timed out" in caplog.text
 
@@ -287,33 +301,76 @@ def test_a_table_has_one_time_for_all_its_requests(server, monkeypatch, caplog):
         honest(handler)
 
     server.does = slowly
-    assert is_estimate(Roads(server.url, 0.7).table(places, places), places)
+    assert is_estimate(Roads(server.url).within(0.7).table(places, places), places)
     assert len(server.asked) < 9
 
 
 def test_a_server_that_is_away_is_left_alone_for_a_while(server, monkeypatch, caplog):
-    roads = Roads(server.url, 5)
+    roads = Roads(server.url).within(5)
     server.says = b"ill"
     for _ in range(road.BREAKER + 3):
         assert is_estimate(roads.table(PLACES, PLACES))
     assert len(server.asked) == road.BREAKER
     server.says = None
-    monkeypatch.setattr(roads, "_closed_until", 0.0)
+    monkeypatch.setattr(road, "PAUSE", 0.0)
+    roads.roads._circuit._until.clear()
     assert not is_estimate(roads.table(PLACES, PLACES))
-    assert roads._failures == 0
+
+
+def test_what_one_has_asked_another_who_waits_less_need_not_ask(server):
+    roads = Roads(server.url)
+    found = roads.within(5).table(PLACES, PLACES)
+    asked = len(server.asked)
+    server.says = b"ill"
+    for patience in (1, 9):
+        again = roads.within(patience).table(PLACES, PLACES)
+        assert all((a == b).all() for a, b in zip(found, again, strict=True))
+    assert len(server.asked) == asked
+
+
+def test_what_is_remembered_is_used_while_the_server_is_left_alone(server):
+    roads = Roads(server.url).within(5)
+    found = roads.table(PLACES[:2], PLACES[:2])
+    server.says = b"ill"
+    for _ in range(road.BREAKER):
+        assert is_estimate(roads.table(PLACES, PLACES))
+    again = roads.table(PLACES[:2], PLACES[:2])
+    assert all((a == b).all() for a, b in zip(found, again, strict=True))
+
+
+def test_who_waits_longer_is_not_kept_from_asking_by_who_can_not_wait(server, caplog):
+    roads = Roads(server.url)
+    server.says = b"ill"
+    for _ in range(road.BREAKER + 1):
+        roads.within(1).table(PLACES, PLACES)
+    assert len(server.asked) == road.BREAKER
+    for _ in range(road.BREAKER):
+        roads.within(9).table(PLACES, PLACES)
+    assert len(server.asked) == 2 * road.BREAKER
+    server.says = None
+    for patience in (1, 5, 9):
+        assert is_estimate(roads.within(patience).table(PLACES, PLACES))
+    assert not is_estimate(roads.within(20).table(PLACES, PLACES))
 
 
 def test_nobody_listens(caplog):
-    assert is_estimate(Roads("http://127.0.0.1:9/", 5).table(PLACES, PLACES))
+    assert is_estimate(Roads("http://127.0.0.1:9/").within(5).table(PLACES, PLACES))
     assert "ConnectionError" in caplog.text
 
 
 def test_there_is_one_provider_for_each_server():
     assert isinstance(provider("", 1.0), Estimate)
-    assert provider("http://x", 1.0) is provider("http://x", 1.0)
+    assert provider("http://x", 1.0) == provider("http://x", 1.0)
+    assert provider("http://x", 1.0).roads is provider("http://x", 9.0).roads
+
+
+def test_a_table_of_nothing_is_not_asked_for(server):
+    for starts, ends in ((PLACES, []), ([], PLACES)):
+        assert Roads(server.url).within(5).table(starts, ends)[0].shape == (len(starts), len(ends))
+    assert server.asked == []
 
 
 def test_a_table_may_be_wider_than_high(server):
-    metres, seconds = Roads(server.url, 5).table(PLACES[:1], PLACES)
+    metres, seconds = Roads(server.url).within(5).table(PLACES[:1], PLACES)
     assert metres.shape == seconds.shape == (1, 3)
     assert np.array_equal(Estimate().table(PLACES, PLACES[:1])[0].T, matrices(PLACES)[0][:1])
