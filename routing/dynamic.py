@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .problem import Key, Plan, Problem, Stop, Visit
-from .schedule import planned_route
+from .alone import Alone
+from .problem import Key, Plan, Problem, Visit
 from .solver import solve
 
 MAY_WAIT = "it waits for a later departure"
@@ -37,25 +37,19 @@ class Tuning:
 
 
 TUNED = Tuning()
+#: Later departures of a stop that are counted: of those beyond, none changes what it is worth.
+COUNTED = 8
 
 
 def departures_left(problem: Problem, departures: Sequence[int]) -> dict[Key, int]:
     """How many of these departures, each a moment after now, could still serve each stop, with a
-    vehicle of its own; 0 for one that must go now."""
-    return {
-        stop.key: sum(1 for moment in departures if _serves(problem, stop, moment))
-        for stop in problem.stops
-    }
-
-
-def _serves(problem: Problem, stop: Stop, moment: int) -> bool:
-    """Vehicles that differ only in their names are tried once."""
-    kinds = {
-        replace(vehicle, key=None, start_s=max(moment, vehicle.start_s))
-        for vehicle in problem.vehicles
-        if moment <= vehicle.end_s
-    }
-    return any(planned_route(problem, vehicle, [stop]) for vehicle in kinds)
+    vehicle of its own, as far as that is counted; 0 for one that must go now."""
+    alone, left = Alone(problem), dict.fromkeys((stop.key for stop in problem.stops), 0)
+    for moment in departures:
+        stops = [stop for stop in problem.stops if left[stop.key] < COUNTED]
+        for key in alone.served(stops, problem.vehicles, moment):
+            left[key] += 1
+    return left
 
 
 def neighbourly(ways: NDArray[Any], near: float = TUNED.near) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ that passes makes it worth more to take the shipment along.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,9 +18,10 @@ from itertools import takewhile
 
 import numpy as np
 
+from .alone import Alone
 from .days import place_of, seconds_up, stop_of, window_of
 from .departures import Departure, departures_from
-from .dynamic import MAY_WAIT, departures_left, leaving_now, neighbourly
+from .dynamic import COUNTED, MAY_WAIT, leaving_now, neighbourly
 from .fleet import Fleet, Span
 from .models import Depot, Shipment
 from .posing import problem_with
@@ -104,15 +105,19 @@ class Wave:
         return replace(plan, unserved=reasons | waits), stranded
 
     def chances(self) -> dict[Key, int]:
-        """How many later departures could serve each with a vehicle that is there then."""
-        found = Counter(dict.fromkeys(self.rows, 0))
+        """How many later departures could serve each with a vehicle that is there then, as far as
+        that is counted."""
+        alone, found = Alone(self.problem), dict.fromkeys(self.rows, 0)
         for one in self.later:
-            stops = [s for s in self.problem.stops if self._may_leave(s.key, one)]
-            vehicles = tuple(self.fleet.at(one.at, origin=self.departure.start))
-            if stops and vehicles:
-                then = replace(self.problem.only(stops), vehicles=vehicles)
-                found.update(departures_left(then, [self._seconds(one)]))
-        return dict(found)
+            stops = [
+                s
+                for s in self.problem.stops
+                if found[s.key] < COUNTED and self._may_leave(s.key, one)
+            ]
+            vehicles = self.fleet.at(one.at, origin=self.departure.start) if stops else ()
+            for key in alone.served(stops, vehicles, self._seconds(one)):
+                found[key] += 1
+        return found
 
     def _seconds(self, one: Departure) -> int:
         return seconds_up(self.departure.start, one.at)

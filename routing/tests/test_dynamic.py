@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing.alone import Alone
 from routing.dynamic import (
+    COUNTED,
     MAY_WAIT,
     Tuning,
     departures_left,
@@ -17,6 +19,7 @@ from routing.dynamic import (
     neighbourly,
     prize,
 )
+from routing.schedule import planned_route
 from routing.validate import violations
 
 from .problems import HOUR, problem, problems, served, stop, van
@@ -47,6 +50,21 @@ def test_counts_departures_from_which_a_van_of_its_own_is_in_time():
 def test_nobody_leaves_after_the_shift():
     far = stop(1, north=1.0)
     assert departures_left(problem(far), [17 * HOUR, 18 * HOUR, 23 * HOUR]) == {far.key: 0}
+
+
+@given(problems(), st.sampled_from([0, 8 * HOUR, 12 * HOUR, 20 * HOUR]))
+def test_who_is_served_alone_is_who_has_a_route_alone(given_, moment):
+    """Most of those that none can serve are told apart without any route."""
+    vans = [
+        replace(v, start_s=max(v.start_s, moment)) for v in given_.vehicles if moment <= v.end_s
+    ]
+    able = {s.key for s in given_.stops if any(planned_route(given_, v, [s]) for v in vans)}
+    assert set(Alone(given_).served(given_.stops, given_.vehicles, moment)) == able
+
+
+def test_departures_beyond_those_that_count_are_not_tried():
+    assert departures_left(problem(stop(1)), [9 * HOUR] * 30) == {stop(1).key: COUNTED}
+    assert prize(10.0, COUNTED) == 0
 
 
 # --- what it is worth to take one along ---------------------------------------------------
