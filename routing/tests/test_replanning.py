@@ -382,7 +382,7 @@ def test_what_comes_after_the_cut_off_leaves_the_next_day():
     tomorrow = (timezone.now() + timedelta(days=1)).date()
     assert shipment.release_at and shipment.release_at.date() == tomorrow
     plan(depot)
-    assert Route.objects.get().day == tomorrow
+    assert stop_of(1).eta.date() == tomorrow
 
 
 # --- at once ------------------------------------------------------------------------------

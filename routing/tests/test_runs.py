@@ -298,9 +298,9 @@ def test_old_runs_from_which_nothing_came_are_forgotten(settings):
     route = planned_route()
     depot = route.depot
     old = {"started_at": timezone.now() - timedelta(days=31)}
-    empty, young, newest = plan(depot), plan(depot), plan(make_depot("quarry"))
     make_shipments(1, first=3)
     of_a_version = plan(depot)
+    empty, young, newest = plan(depot), plan(depot), plan(make_depot("quarry"))
     kept = {route.run_id, young.pk, newest.pk, of_a_version.pk}
     PlanRun.objects.exclude(pk=young.pk).update(**old)
     assert Plan.objects.filter(run=of_a_version).exists()
@@ -410,8 +410,13 @@ def busy_planner(processes, broker):
     eventually(running().exists)
 
 
-def test_events_do_not_wait_for_the_planner(processes, broker, busy_planner):
+@pytest.fixture
+def listening(processes):
+    """Before the planner is at work: a worker takes its time to start."""
     processes.worker("routing", concurrency=1)
+
+
+def test_events_do_not_wait_for_the_planner(listening, busy_planner, broker):
     send(broker, reserved(9000))
     eventually(Shipment.objects.filter(pk=parcel(9000)).exists, timeout=10)
     assert running().exists(), "the search is not over yet"
