@@ -57,6 +57,10 @@ class Page:
         self._problem = replace(self._problem, vehicles=vehicles)
         return Gaps(self._problem, {k: o for k, o in orders.items() if k not in broken})
 
+    @property
+    def stops(self) -> int:
+        return len(self._problem.stops)
+
     def has_room_for(self, shipments: Iterable[Shipment]) -> bool:
         """Whether it can be asked for these, too."""
         placed = sum(len(route.visits) for route in self._gaps.routes.values())
@@ -125,7 +129,8 @@ class Book:
             return
         now = _Standing.read(self._depot, self.start)
         if now.plan == self._began.plan and now.promised == self._began.promised + self._accepted:
-            kept.keep((self._depot.pk, self.start), Kept(now, self._since, self._page))
+            found = Kept(now, self._since, self._page, self._page.stops)
+            kept.keep((self._depot.pk, self.start), found)
 
     def _looked_at(self) -> Page:
         self._began = _Standing.read(self._depot, self.start)

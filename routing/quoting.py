@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from .current import Current
 from .days import days_ahead, midnight, open_routes, seconds_down, seconds_up
 from .departures import Departure, undecided
 from .insertion import Gaps, Offer
+from .keeping import Keeper, Kept
 from .models import Depot, Route, Shipment, Stop
 from .posing import problem_of
 from .problem import Matrix, Place, Problem, Travel, Window
@@ -31,11 +31,6 @@ from .reasons import hopeless
 from .road import SHORT_TIMEOUT, provider
 from .services import S
 from .timetable import Crowded, Timetable
-
-#: Seconds after which a day is looked up again though nothing changed: its vehicles' time passes.
-FRESH = 60.0
-#: Days that are kept; one of 1,000 stops takes some 8 MB.
-KEPT = 16
 
 _GUEST = "guest"
 
@@ -150,6 +145,10 @@ class _Day:
         self._problem = replace(self._problem, vehicles=vehicles)
         return Gaps(self._problem, {k: o for k, o in orders.items() if k not in broken})
 
+    @property
+    def stops(self) -> int:
+        return len(self._problem.stops)
+
     def offer(self, stop: PlanStop) -> Offer | None:
         if self._full:
             return None
@@ -174,6 +173,10 @@ class _Departures:
                 adapt=self._seated,
             )
         self._lock = threading.Lock()
+
+    @property
+    def stops(self) -> int:
+        return self._table.stops if self._table else 0
 
     def _seated(self, problem: Problem) -> Problem:
         self._problem = _with_seat(problem)
@@ -222,8 +225,7 @@ def _wider(matrix: Matrix) -> Matrix:
 
 _Looked = TypeVar("_Looked", _Day, _Departures)
 
-_kept_lock = threading.Lock()
-_kept: OrderedDict[tuple[int, datetime | None], tuple[Any, float, Any]] = OrderedDict()
+kept = Keeper[Any, Any]()
 
 
 def _day(depot: Depot, start: datetime) -> _Day:
@@ -242,18 +244,12 @@ def _departures(depot: Depot) -> _Departures:
 def _looked_up(
     key: tuple[int, datetime | None], print_: Any, look: Callable[[], _Looked]
 ) -> _Looked:
-    now = time.monotonic()
-    with _kept_lock:
-        known = _kept.get(key)
-    if known and known[0] == print_ and now - known[1] < FRESH:
-        found: _Looked = known[2]
+    known, since = kept.seen(key), time.monotonic()
+    if known and known.holds(print_):
+        found: _Looked = known.what
         return found
     looked = look()
-    with _kept_lock:
-        _kept[key] = (print_, now, looked)
-        _kept.move_to_end(key)
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
+    kept.keep(key, Kept(print_, since, looked, looked.stops))
     return looked
 
 

@@ -60,7 +60,7 @@ class Table:
         """For the next batch, once all that was accepted is in the rows."""
         now = _Standing.read(self._depot, self.now)
         if now.without(self._accepted) == self._began and now.held.keys() >= self._accepted:
-            kept.keep(self._depot.pk, Kept(now, self._since, self._table))
+            kept.keep(self._depot.pk, Kept(now, self._since, self._table, self._table.stops))
 
     def _looked_at(self, shipments: Sequence[Shipment]) -> Timetable:
         known = kept.taken(self._depot.pk)

@@ -97,6 +97,10 @@ class Timetable:
             if key not in self.lost
         }
 
+    @property
+    def stops(self) -> int:
+        return len(self._problem.stops)
+
     def has_room_for(self, shipments: Collection[Shipment], *, most: int) -> bool:
         """Whether it can be asked for these, too, as if it were read anew: for ``most`` stops."""
         known, placed = self._problem.node_of, len(self._held)
