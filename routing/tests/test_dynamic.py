@@ -62,6 +62,16 @@ def test_who_is_served_alone_is_who_has_a_route_alone(given_, moment):
     assert set(Alone(given_).served(given_.stops, given_.vehicles, moment)) == able
 
 
+@pytest.mark.parametrize(("earlier", "sooner_back"), [(0, 0), (1, 0), (0, 1)])
+def test_who_is_just_in_time_alone_is_served(earlier, sooner_back):
+    there, back = problem(stop(1)).travel.seconds[[0, 1], [1, 0]].tolist()
+    closes = 8 * HOUR + there - earlier
+    end = 8 * HOUR + there + stop(1).service_s + back - sooner_back
+    given_ = problem(stop(1, windows=((0, closes),)), vehicles=(van(end=end),))
+    found = set(Alone(given_).served(given_.stops, given_.vehicles, 8 * HOUR))
+    assert found == (set() if earlier or sooner_back else {stop(1).key})
+
+
 def test_departures_beyond_those_that_count_are_not_tried():
     assert departures_left(problem(stop(1)), [9 * HOUR] * 30) == {stop(1).key: COUNTED}
     assert prize(10.0, COUNTED) == 0
