@@ -326,7 +326,7 @@ def test_a_vehicle_is_not_in_two_departures_at_once(clock, monkeypatch):
     make_shipments(1, first=2, near=1.2, requested_until=time("10:40").isoformat())
     settle()
     clock.is_("07:30")
-    real, moved = waves.Wave.decide, []
+    real, moved = waves.Wave.decide, list[int]()
 
     def decide(self, *, seconds):
         found = real(self, seconds=seconds)
