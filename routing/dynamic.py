@@ -10,14 +10,13 @@ the less it is worth to take it along now. A route on which nothing must go does
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .alone import Alone
 from .problem import Key, Plan, Problem, Visit
 from .solver import solve
 
@@ -39,17 +38,6 @@ class Tuning:
 TUNED = Tuning()
 #: Later departures of a stop that are counted: of those beyond, none changes what it is worth.
 COUNTED = 8
-
-
-def departures_left(problem: Problem, departures: Sequence[int]) -> dict[Key, int]:
-    """How many of these departures, each a moment after now, could still serve each stop, with a
-    vehicle of its own, as far as that is counted; 0 for one that must go now."""
-    alone, left = Alone(problem), dict.fromkeys((stop.key for stop in problem.stops), 0)
-    for moment in departures:
-        stops = [stop for stop in problem.stops if left[stop.key] < COUNTED]
-        for key in alone.served(stops, problem.vehicles, moment):
-            left[key] += 1
-    return left
 
 
 def neighbourly(ways: NDArray[Any], near: float = TUNED.near) -> NDArray[np.float64]:

@@ -14,7 +14,6 @@ from routing.dynamic import (
     COUNTED,
     MAY_WAIT,
     Tuning,
-    departures_left,
     leaving_now,
     neighbourly,
     prize,
@@ -26,6 +25,11 @@ from .problems import HOUR, problem, problems, served, stop, van
 
 NOON = (12 * HOUR, 12 * HOUR + 600)
 TWO_VANS = (van(1), van(2))
+
+
+def able(given, moment):
+    """Those whom a van of their own could serve, leaving then."""
+    return set(Alone(given).served(given.stops, given.vehicles, moment))
 
 
 def left_for(urgent, waiting, later=3):
@@ -40,16 +44,16 @@ def plan(problem, left, neighbours=5.0, **more):
 # --- how long each can wait ---------------------------------------------------------------
 
 
-def test_counts_departures_from_which_a_van_of_its_own_is_in_time():
+def test_a_van_of_its_own_is_in_time_or_not():
     at_noon, any_time = stop(1, windows=(NOON,)), stop(2)
     given_ = problem(at_noon, any_time, vehicles=TWO_VANS)
-    left = departures_left(given_, [9 * HOUR, 11 * HOUR, 13 * HOUR, 17 * HOUR])
-    assert left == {at_noon.key: 2, any_time.key: 4}
+    for hour, both in ((9, True), (11, True), (13, False), (17, False)):
+        assert able(given_, hour * HOUR) == {any_time.key} | ({at_noon.key} if both else set())
 
 
 def test_nobody_leaves_after_the_shift():
     far = stop(1, north=1.0)
-    assert departures_left(problem(far), [17 * HOUR, 18 * HOUR, 23 * HOUR]) == {far.key: 0}
+    assert [able(problem(far), hour * HOUR) for hour in (17, 18, 23)] == [set()] * 3
 
 
 @given(problems(), st.sampled_from([0, 8 * HOUR, 12 * HOUR, 20 * HOUR]))
@@ -58,8 +62,8 @@ def test_who_is_served_alone_is_who_has_a_route_alone(given_, moment):
     vans = [
         replace(v, start_s=max(v.start_s, moment)) for v in given_.vehicles if moment <= v.end_s
     ]
-    able = {s.key for s in given_.stops if any(planned_route(given_, v, [s]) for v in vans)}
-    assert set(Alone(given_).served(given_.stops, given_.vehicles, moment)) == able
+    served_ = {s.key for s in given_.stops if any(planned_route(given_, v, [s]) for v in vans)}
+    assert able(given_, moment) == served_
 
 
 @pytest.mark.parametrize(("earlier", "sooner_back"), [(0, 0), (1, 0), (0, 1)])
@@ -68,13 +72,11 @@ def test_who_is_just_in_time_alone_is_served(earlier, sooner_back):
     closes = 8 * HOUR + there - earlier
     end = 8 * HOUR + there + stop(1).service_s + back - sooner_back
     given_ = problem(stop(1, windows=((0, closes),)), vehicles=(van(end=end),))
-    found = set(Alone(given_).served(given_.stops, given_.vehicles, 8 * HOUR))
-    assert found == (set() if earlier or sooner_back else {stop(1).key})
+    assert able(given_, 8 * HOUR) == (set() if earlier or sooner_back else {stop(1).key})
 
 
-def test_departures_beyond_those_that_count_are_not_tried():
-    assert departures_left(problem(stop(1)), [9 * HOUR] * 30) == {stop(1).key: COUNTED}
-    assert prize(10.0, COUNTED) == 0
+def test_departures_that_are_not_counted_would_change_no_prize():
+    assert prize(10.0, COUNTED) == prize(10.0, 100) == 0
 
 
 # --- what it is worth to take one along ---------------------------------------------------

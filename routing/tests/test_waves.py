@@ -8,19 +8,22 @@ from itertools import pairwise
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
 from routing import driving
 from routing.departures import departures_from, due_departure, undecided
 from routing.due import due_runs
-from routing.dynamic import MAY_WAIT
+from routing.dynamic import COUNTED, MAY_WAIT
+from routing.fleet import Fleet
 from routing.models import Alert, Depot, Plan, PlanRun, Route, Shipment, Stop, Vehicle
 from routing.planning import plan_depot, plan_due_depots
 from routing.quoting import Load, quote
 from routing.selectors import previous
 from routing.timetable import Timetable
 from routing.waiting import hold
+from routing.waves import wave_of
 
 from .conftest import (
     at_once,
@@ -322,6 +325,16 @@ def test_a_van_on_the_road_is_not_there(clock, dispatched, late):
     # Who should be back and is not may come at any time: nothing is planned for it today.
     assert shipment(2).promised_departs_at == (None if late else time("12:00"))
     no_vehicle_is_in_two_tours()
+
+
+def test_so_many_later_departures_are_counted_and_no_more(clock):
+    """However often a depot sends its vehicles, deciding takes no longer."""
+    depot = make_waves(", ".join(f"{hour:02}:00" for hour in range(7, 19)))
+    clock.is_("08:30")
+    rows = [order(1), order(2, until="11:30")]
+    one = next(departures_from(depot, timezone.now()))
+    wave = wave_of(Fleet.read(depot, timezone.now(), own=Q()), one, rows)
+    assert wave.chances() == {parcel(1): COUNTED, parcel(2): 2}
 
 
 def test_a_shift_of_the_day_before_goes_on_after_midnight(clock):
