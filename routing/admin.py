@@ -74,11 +74,11 @@ class ShipmentAdmin(ReadOnlyAdmin):
                 ]
             },
         ),
-        ("Trouble", {"fields": [("attempts", "back"), "unplannable_reason"]}),
+        ("Trouble", {"fields": [("attempts", "back", "still_on"), "unplannable_reason"]}),
     ]
     readonly_fields = [
         *("order", "journey", "route", "holds", "needs", "promise", "asked_for"),
-        *("told", "ready", "release", "missed", "back"),
+        *("told", "ready", "release", "missed", "back", "still_on"),
     ]
     inlines = [Visits]
 
@@ -90,6 +90,12 @@ class ShipmentAdmin(ReadOnlyAdmin):
     @admin.display(description="recalled")
     def back(self, shipment: Shipment) -> str:
         return recalled(shipment)
+
+    @admin.display(description="still on")
+    def still_on(self, shipment: Shipment) -> str:
+        """The vehicle that could not hand it over."""
+        route = shipment.carried_by
+        return link_to("route", route.pk, str(route)) if route else "–"
 
     @admin.display(description="order")
     def order(self, shipment: Shipment) -> str:

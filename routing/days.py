@@ -110,12 +110,13 @@ def _window(shipment: Shipment, start: datetime, now: datetime) -> Window | None
 
 def window_of(shipment: Shipment, now: datetime) -> tuple[datetime | None, datetime | None]:
     """What was promised, else what was asked for; nothing for who was not met when agreed, or
-    was to be met at a time that is over: they are tried again at any time."""
+    was to be met at a time that is over, or will be when it can leave: they are tried again at any
+    time."""
     promised = shipment.promised_until
     if promised and promised > now:
         return shipment.promised_from, promised
     opens, closes = shipment.requested_from, shipment.requested_until
-    over = closes is not None and closes < now
+    over = closes is not None and closes < max(now, shipment.release_at or now)
     if over and (shipment.attempts or shipment.missed_at):
         return None, None
     return opens, closes

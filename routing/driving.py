@@ -1,6 +1,6 @@
 """Promise: a dispatched route is frozen, and each of its stops ends once: handed over, or
-failed with a reason and then planned again or brought back. Who is still to be visited is told
-when the vehicle is late."""
+failed with a reason and then brought back, and planned again or returned. Who is still to be
+visited is told when the vehicle is late."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.utils import timezone
 from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
 
+from . import carrying
 from . import events as tell
 from .lateness import timed_again
 from .models import Route, Shipment, Stop
@@ -57,16 +58,19 @@ class Proof:
 
 @transaction.atomic
 def dispatch_route(*, route_id: UUID) -> Route:
-    """The vehicle leaves; raises RouteNotPlanned. A route with no stop left is just closed."""
+    """The vehicle leaves, without what another still has; raises RouteNotPlanned. A route with no
+    stop left is just closed."""
     route = _lock_route(route_id)
     if route.state != Route.State.PLANNED:
         raise RouteNotPlanned(f"The route is {route.state}; only a planned one can be dispatched.")
     pending = route.stops.filter(state=Stop.State.PENDING).values_list("shipment_id", flat=True)
     # Locked, and read again: a cancellation may have come in between.
-    shipments = [s for s in lock_shipments(pending).values() if s.state == S.PLANNED]
-    emissions = []
+    planned = [s for s in lock_shipments(pending).values() if s.state == S.PLANNED]
+    elsewhere = carrying.elsewhere(route, planned)
+    emissions = carrying.leave_behind(route, elsewhere)
+    shipments = [s for s in planned if s not in elsewhere]
     for shipment in shipments:
-        shipment.state = S.DISPATCHED
+        shipment.state, shipment.carried_by = S.DISPATCHED, None
         told = tell.ShipmentDispatched(
             shipment_id=shipment.pk,
             order_id=shipment.order_id,
@@ -74,7 +78,8 @@ def dispatch_route(*, route_id: UUID) -> Route:
             depot=route.depot.code,
         )
         emissions.append(_of(shipment, told))
-    Shipment.objects.bulk_update(shipments, ["state", "event_sequence"], batch_size=500)
+    fields = ["state", "carried_by", "event_sequence"]
+    Shipment.objects.bulk_update(shipments, fields, batch_size=500)
     if shipments:
         _move(route, Route.State.DISPATCHED)
         ids = [shipment.pk for shipment in shipments]
@@ -82,7 +87,7 @@ def dispatch_route(*, route_id: UUID) -> Route:
             route_id=route.pk, depot=route.depot.code, vehicle=route.vehicle.name, shipments=ids
         )
         emissions.append(Emission(left, route))
-        emissions += timed_again(route, None)
+        emissions += timed_again(route)
     else:
         _move(route, Route.State.COMPLETED)
     emit_all(emissions)
@@ -189,19 +194,20 @@ class _Round:
     route: Route
     photos: int = 0
     emissions: list[Emission] = field(default_factory=list)
-    #: The stop that ended last.
-    last: Stop | None = None
+    #: Locked: those that end, and those that the vehicle has failed to hand over before.
+    ended: list[Shipment] = field(default_factory=list)
+    undelivered: list[Shipment] = field(default_factory=list)
 
     def end(self, stops: list[Stop], why_failed: Callable[[Shipment], str | None]) -> _Round:
         """``why_failed`` is asked under the shipment's lock; None means handed over."""
         now = timezone.now()
         # With those that may have to be told of a delay: all locks in one order.
         pending = self.route.stops.filter(state=Stop.State.PENDING)
-        locked = lock_shipments(pending.values_list("shipment_id", flat=True))
-        shipments = {stop.shipment_id: locked[stop.shipment_id] for stop in stops}
-        self.last = stops[-1] if stops else None
-        for stop in stops:
-            shipment = shipments[stop.shipment_id]
+        ids = pending.values_list("shipment_id", flat=True)
+        shipments = lock_shipments([*ids, *carrying.carried(self.route)])
+        self.ended = [shipments[stop.shipment_id] for stop in stops]
+        self.undelivered = [s for s in shipments.values() if s.carried_by_id == self.route.pk]
+        for stop, shipment in zip(stops, self.ended, strict=True):
             stop.ended_at = stop.ended_at or now
             reason = why_failed(shipment)
             if reason is None:
@@ -210,11 +216,6 @@ class _Round:
                 self._fail(stop, shipment, reason)
         fields = ["state", "ended_at", "reason", "proof_name", "reference"]
         Stop.objects.bulk_update(stops, fields, batch_size=500)
-        Shipment.objects.bulk_update(
-            shipments.values(),
-            ["state", "attempts", "ready_at", "told_eta", *PROMISE_FIELDS, "event_sequence"],
-            batch_size=500,
-        )
         return self
 
     def _deliver(self, stop: Stop, shipment: Shipment) -> None:
@@ -235,6 +236,8 @@ class _Round:
         stop.state, stop.reason = Stop.State.FAILED, reason[:300]
         shipment.state = S.RETURNED if final else S.OPEN
         shipment.ready_at, shipment.told_eta = timezone.now(), None
+        shipment.carried_by = self.route
+        self.undelivered.append(shipment)
         drop_promise(shipment)
         told = tell.StopFailed(
             shipment_id=shipment.pk,
@@ -246,26 +249,32 @@ class _Round:
             photos=self.photos,
         )
         self.emissions.append(_of(shipment, told))
-        if final:
-            back = tell.ShipmentReturned(
-                shipment_id=shipment.pk,
-                order_id=shipment.order_id,
-                depot=self.route.depot.code,
-            )
-            self.emissions.append(_of(shipment, back))
 
     def close(self) -> None:
         """Complete the route when nothing of it is pending, else say who comes late; tell."""
-        stops = self.route.stops
-        if stops.filter(state=Stop.State.PENDING).exists():
-            self.emissions += timed_again(self.route, self.last)
+        if self.route.stops.filter(state=Stop.State.PENDING).exists():
+            self.emissions += timed_again(self.route)
+            carrying.hold_back(self.route, self.undelivered)
         else:
-            _move(self.route, Route.State.COMPLETED)
-            told = tell.RouteCompleted(
-                route_id=self.route.pk,
-                depot=self.route.depot.code,
-                delivered=stops.filter(state=Stop.State.DELIVERED).count(),
-                failed=stops.filter(state=Stop.State.FAILED).count(),
-            )
-            self.emissions.append(Emission(told, self.route))
+            self._complete()
+        Shipment.objects.bulk_update(
+            {*self.ended, *self.undelivered},
+            [
+                *("state", "attempts", "ready_at", "release_at", "carried_by", "told_eta"),
+                *(*PROMISE_FIELDS, "event_sequence"),
+            ],
+            batch_size=500,
+        )
         emit_all(self.emissions)
+
+    def _complete(self) -> None:
+        self.emissions += carrying.bring_back(self.route, self.undelivered)
+        _move(self.route, Route.State.COMPLETED)
+        stops = self.route.stops
+        told = tell.RouteCompleted(
+            route_id=self.route.pk,
+            depot=self.route.depot.code,
+            delivered=stops.filter(state=Stop.State.DELIVERED).count(),
+            failed=stops.filter(state=Stop.State.FAILED).count(),
+        )
+        self.emissions.append(Emission(told, self.route))

@@ -186,7 +186,8 @@ def _dropped() -> list[_Change]:
 
 
 def _out_of_time(now: datetime) -> list[_Change]:
-    """Routes whose vehicles won't be back in time, and those that should have left."""
+    """Routes whose vehicles won't be back in time, or others with what they are to take, and those
+    that should have left."""
     on_its_way = Route.objects.filter(
         vehicle=OuterRef("vehicle"),
         state=Route.State.DISPATCHED,
@@ -195,7 +196,13 @@ def _out_of_time(now: datetime) -> list[_Change]:
     )
     overdue = now - timedelta(minutes=settings.DISPATCH_GRACE_MINUTES)
     late = Q(starts_at__lte=overdue, planned_at__lte=overdue)
-    routes = _open().filter(Exists(on_its_way) | late)
+    not_back = Stop.objects.filter(
+        route=OuterRef("pk"),
+        state=Stop.State.PENDING,
+        shipment__carried_by__isnull=False,
+        shipment__release_at__gt=OuterRef("starts_at"),
+    )
+    routes = _open().filter(Exists(on_its_way) | Exists(not_back) | late)
     return [
         _Change(route.depot_id, (route.day, route.departs_at), route.planned_at) for route in routes
     ]

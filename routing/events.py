@@ -179,7 +179,8 @@ class RouteWithdrawn(Event, type="routing.route_withdrawn", version=1, subject="
 
 
 class StaffAlerted(Event, type="routing.staff_alerted", version=1, subject="alert/{alert_id}"):
-    """Something at a depot needs a person's eye; ``about`` is a route or shipment."""
+    """Something at a depot needs a person's eye; ``about`` is a route, a shipment or,
+    when planning fails, the depot."""
 
     alert_id: UUID
     depot: str

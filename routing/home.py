@@ -25,7 +25,7 @@ def routes(user: Any) -> Iterator[Task]:
         capped(Alert.objects.filter(seen_at=None)),
         f"{reverse('admin:routing_alert_changelist')}?seen=no",
         "notification_important",
-        "Routes that have not left, windows missed, what no route takes: see the depot's plan.",
+        "Routes not left or not back, windows missed, what no route takes, plans that fail.",
         alarm=True,
     )
     yield Task(

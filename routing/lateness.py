@@ -1,5 +1,5 @@
-"""Promise: when a vehicle on its way runs late, its stops and its return get the times that can be
-expected now, and who comes notably later is told."""
+"""Promise: the stops of a vehicle on its way, and its return, have the times that can be expected
+now, later than planned or not, and whose time is notably another than was told is told."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from .storing import notable
 SERVICE = timedelta(seconds=300)
 
 
-def timed_again(route: Route, ended: Stop | None) -> list[Emission]:
-    """Time the pending stops of a route under way that is locked, after the stop that has just
-    ended, or else the departure; gives what must be told.
+def timed_again(route: Route) -> list[Emission]:
+    """Time the pending stops of a route under way that is locked, after the stop that ended last,
+    or else the departure; gives what must be told.
 
-    Only when it is late. Early is nothing one should rely on, and who plays a day at once, long
-    before it, is not early.
+    Later when the vehicle is late, and back again when it has caught up, or was not late at all and
+    only answered late; never before what was planned. Early is nothing one should rely on, and
+    who plays a day at once, long before it, is not early.
     """
+    ended = _ended_last(route)
+    stops = list(route.stops.filter(state=Stop.State.PENDING).order_by("position"))
     # An answer that a phone could send only later tells of the past: the vehicle was not late then.
     now = (ended.ended_at if ended else None) or timezone.now()
-    expected = ended.eta if ended else route.starts_at
-    if now <= expected:
+    if now <= _expected(route, ended) and not _was_late(route, stops):
         return []
-    stops = list(route.stops.filter(state=Stop.State.PENDING).order_by("position"))
     shipments = lock_shipments(stop.shipment_id for stop in stops)
     here = _where(ended)
     places = [place_of(here or route.depot), *(place_of(shipments[s.shipment_id]) for s in stops)]
@@ -42,17 +43,44 @@ def timed_again(route: Route, ended: Stop | None) -> list[Emission]:
     _, seconds = provider(settings.TRAVEL_URL, SHORT_TIMEOUT).table(places, places)
     moment, emissions, moved = now, list[Emission](), list[Shipment]()
     for number, stop in enumerate(stops):
-        moment = _arrival(moment, int(seconds[number, number + 1]), stop.eta)
-        stop.eta, moment = moment, moment + SERVICE
+        stop.planned_eta = _planned(stop)
+        stop.eta = _arrival(moment, int(seconds[number, number + 1]), stop.planned_eta)
+        moment = stop.eta + SERVICE
         shipment = shipments[stop.shipment_id]
         if notable(stop.eta, shipment.told_eta):
             emissions.append(_told(route, stop, shipment))
             moved.append(shipment)
-    route.ends_at = max(route.ends_at, moment + _drive(int(seconds[len(stops), len(stops) + 1])))
-    route.save(update_fields=["ends_at"])
-    Stop.objects.bulk_update(stops, ["eta"], batch_size=500)
+    _end(route, moment + _drive(int(seconds[len(stops), len(stops) + 1])))
+    Stop.objects.bulk_update(stops, ["eta", "planned_eta"], batch_size=500)
     Shipment.objects.bulk_update(moved, ["told_eta", "event_sequence"], batch_size=500)
     return emissions
+
+
+def _ended_last(route: Route) -> Stop | None:
+    """Answers may come in another order than things happened."""
+    ended = route.stops.filter(state__in=(Stop.State.DELIVERED, Stop.State.FAILED))
+    return ended.order_by("-ended_at", "-position").first()
+
+
+def _expected(route: Route, ended: Stop | None) -> datetime:
+    """When it was to be done there."""
+    return _planned(ended) + SERVICE if ended else route.starts_at
+
+
+def _planned(stop: Stop) -> datetime:
+    return stop.planned_eta or stop.eta
+
+
+def _was_late(route: Route, stops: list[Stop]) -> bool:
+    """By what is known so far."""
+    late = route.planned_ends_at not in (None, route.ends_at)
+    return late or any(stop.eta != _planned(stop) for stop in stops)
+
+
+def _end(route: Route, moment: datetime) -> None:
+    route.planned_ends_at = route.planned_ends_at or route.ends_at
+    route.ends_at = max(route.planned_ends_at, moment)
+    route.save(update_fields=["ends_at", "planned_ends_at"])
 
 
 def _where(ended: Stop | None) -> Shipment | None:
@@ -70,13 +98,14 @@ def _arrival(leaves: datetime, seconds: int, planned: datetime) -> datetime:
 
 
 def _told(route: Route, stop: Stop, shipment: Shipment) -> Emission:
+    before = shipment.told_eta or stop.eta
     told = tell.EtaChanged(
         shipment_id=shipment.pk,
         order_id=shipment.order_id,
         route_id=route.pk,
         eta=stop.eta,
-        told_before=shipment.told_eta or stop.eta,
-        reason="the vehicle is late",
+        told_before=before,
+        reason="the vehicle has caught up" if stop.eta < before else "the vehicle is late",
         time_zone=route.depot.time_zone,
     )
     shipment.told_eta = stop.eta

@@ -175,6 +175,13 @@ class Shipment(Aggregate):
     requested_from = models.DateTimeField(null=True)
     requested_until = models.DateTimeField(null=True)
     release_at = models.DateTimeField(null=True, help_text="it does not leave before")
+    carried_by = models.ForeignKey(
+        "Route",
+        on_delete=models.PROTECT,
+        related_name="carries",
+        null=True,
+        help_text="whose vehicle still has it, after a delivery that failed",
+    )
     missed_at = models.DateTimeField(null=True, help_text="its window was over before any attempt")
     promised_from = models.DateTimeField(null=True)
     promised_until = models.DateTimeField(null=True)
@@ -328,6 +335,7 @@ class Route(Aggregate):
     load_m3 = models.FloatField()
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
+    planned_ends_at = models.DateTimeField(null=True, help_text="empty: as it ends")
 
     class Meta:
         permissions = [
@@ -351,6 +359,7 @@ class Stop(models.Model):
     shipment = models.ForeignKey(Shipment, on_delete=models.PROTECT, related_name="stops")
     position = models.PositiveIntegerField()
     eta = models.DateTimeField()
+    planned_eta = models.DateTimeField(null=True, help_text="empty: the ETA is as planned")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     ended_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=300, blank=True)
@@ -402,11 +411,13 @@ class Alert(Aggregate):
         WINDOW_MISSED = "window missed"
         FELL_OUT = "fell out of the plan"
         UNPLANNABLE = "can't be planned"
+        NOT_COMPLETED = "route not completed"
+        PLANNING_FAILS = "planning fails"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     depot = models.ForeignKey(Depot, on_delete=models.PROTECT, related_name="alerts")
     kind = models.CharField(max_length=24, choices=Kind)
-    subject_id = models.UUIDField(help_text="the route or shipment")
+    subject_id = models.UUIDField(help_text="the route, shipment or depot")
     text = models.CharField(max_length=300)
     at = models.DateTimeField()
     seen_at = models.DateTimeField(null=True)

@@ -1,6 +1,7 @@
 """Promise: nothing stays in a plan that time has gone past: a route that nobody dispatched, and a
-shipment whose window was over before anybody tried, are planned for another day, and both the
-customer's side and the dispatcher are told why."""
+shipment whose window was over before anybody tried, are planned for another day; a promise that
+passes, and a route that nobody completes, are told. Both the customer's side and the dispatcher
+hear why."""
 
 from __future__ import annotations
 
@@ -10,35 +11,44 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from supplychain.events.outbox import Emission, emit_all
 
+from . import carrying
 from . import events as tell
 from .alerting import alert
 from .current import lock_routes
 from .days import tomorrow
 from .models import Alert, Route, Shipment, Stop
 from .services import S, lock_shipments
-from .storing import PROMISE_FIELDS, drop_promise, open_again
+from .storing import PROMISE_FIELDS, delayed, drop_promise, open_again
 
 #: Routes and shipments in one transaction.
 AT_ONCE = 200
+#: So long after its end a vehicle must be back, whatever nobody has said, and with it what it could
+#: not hand over.
+SURELY_BACK = timedelta(hours=24)
 
 _NEVER_LEFT = "its route was never dispatched"
 _MISSED = "its window was over before it could be planned"
+_BROKEN = "the time that was promised is over, and it has not left"
 
 
 def end_what_is_overdue(now: datetime) -> None:
-    """Alert of routes that should have left, give up those that are over, and open anew what
-    missed its window."""
+    """Alert of routes that should have left or be back, give up those that are over, open anew what
+    missed its window, and end promises that are over."""
     _alert_of_late_routes(now)
+    _take_for_back(now)
     over = Route.objects.filter(state=Route.State.PLANNED, ends_at__lt=now).order_by("pk")
     _give_up(list(over.values_list("pk", flat=True)[:AT_ONCE]))
     missed = Shipment.objects.filter(
         state=S.OPEN, requested_until__lt=now, attempts=0, missed_at=None
     )
     _put_off(list(missed.order_by("pk").values_list("pk", flat=True)[:AT_ONCE]))
+    broken = Shipment.objects.filter(state=S.OPEN, promised_until__lt=now).exclude(pk__in=missed)
+    _end_promises(list(broken.order_by("pk").values_list("pk", flat=True)[:AT_ONCE]))
 
 
 @transaction.atomic
@@ -73,7 +83,7 @@ def _give_up(route_ids: list[UUID]) -> None:
         stop.state, stop.ended_at, stop.reason = Stop.State.DROPPED, now, _NEVER_LEFT
     for shipment in shipments.values():
         open_again(shipment)
-        emissions.append(_delayed(shipment, _NEVER_LEFT))
+        emissions.append(delayed(shipment, _NEVER_LEFT))
     for route in routes:
         route.state = Route.State.WITHDRAWN
         emissions.append(_withdrawn(route))
@@ -98,29 +108,63 @@ def _put_off(shipment_ids: list[UUID]) -> None:
         shipment.release_at = tomorrow(now, shipment.depot.zone)
         shipment.unplannable_reason = ""
         drop_promise(shipment)
-        emissions.append(_delayed(shipment, _MISSED))
+        emissions.append(delayed(shipment, _MISSED))
         text = f"Shipment {shipment.pk} to {shipment.customer}: {_MISSED}."
         emissions += alert(shipment.depot, Alert.Kind.WINDOW_MISSED, {shipment.pk: text})
     _save(missed)
     emit_all(emissions)
 
 
+@transaction.atomic
+def _end_promises(shipment_ids: list[UUID]) -> None:
+    """They stay as open as they were, and no longer wait for what can't be any more."""
+    now = timezone.now()
+    emissions, broken = [], []
+    for shipment in lock_shipments(shipment_ids).values():
+        until = shipment.promised_until
+        if shipment.state != S.OPEN or not until or until >= now:
+            continue
+        broken.append(shipment)
+        shipment.unplannable_reason = ""
+        drop_promise(shipment)
+        emissions.append(delayed(shipment, _BROKEN))
+    _save(broken)
+    emit_all(emissions)
+
+
+@transaction.atomic
+def _take_for_back(now: datetime) -> None:
+    """Vehicles that nobody says are back: what they could not hand over is planned or returned
+    now. What became of their other stops only people know."""
+    alerts = Alert.objects.filter(kind=Alert.Kind.NOT_COMPLETED, subject_id=OuterRef("pk"))
+    away = Route.objects.filter(state=Route.State.DISPATCHED, ends_at__lt=now - SURELY_BACK)
+    news = away.filter(Q(carries__isnull=False) | ~Exists(alerts)).order_by("pk")
+    ids = list(news.values_list("pk", flat=True).distinct()[:AT_ONCE])
+    told = Alert.objects.filter(kind=Alert.Kind.NOT_COMPLETED, subject_id__in=ids)
+    known = set(told.values_list("subject_id", flat=True))
+    emissions = []
+    for route in lock_routes(ids).values():
+        if route.state != Route.State.DISPATCHED:
+            continue
+        emissions += carrying.unload(route)
+        if route.pk not in known:
+            texts = {route.pk: _not_completed(route)}
+            emissions += alert(route.depot, Alert.Kind.NOT_COMPLETED, texts)
+    emit_all(emissions)
+
+
+def _not_completed(route: Route) -> str:
+    left = route.stops.filter(state=Stop.State.PENDING).count()
+    return (
+        f"{route.vehicle} should have been back at {route.ends_at:%Y-%m-%d %H:%M} UTC, and {left} "
+        "of its stops have no answer. Ask the driver, and answer them."
+    )
+
+
 def _save(shipments: Iterable[Shipment]) -> None:
     fields = ["state", "missed_at", "release_at", "ready_at", "unplannable_reason"]
     names = [*fields, *PROMISE_FIELDS, "event_sequence"]
     Shipment.objects.bulk_update(list(shipments), names, batch_size=500)
-
-
-def _delayed(shipment: Shipment, reason: str) -> Emission:
-    told = tell.ShipmentDelayed(
-        shipment_id=shipment.pk,
-        order_id=shipment.order_id,
-        depot=shipment.depot.code,
-        reason=reason,
-        requested_until=shipment.requested_until,
-    )
-    journey = shipment.correlation_id
-    return Emission(told, shipment, shipment.advance(), correlation_id=journey)
 
 
 def _text(route: Route) -> str:

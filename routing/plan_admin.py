@@ -109,7 +109,11 @@ class AlertAdmin(ReadOnlyAdmin):
 
     @admin.display(description="about")
     def about(self, alert: Alert) -> str:
-        name = "route" if alert.kind == Alert.Kind.NOT_DISPATCHED else "shipment"
+        if alert.kind == Alert.Kind.PLANNING_FAILS:
+            runs = reverse("admin:routing_planrun_changelist")
+            return link(f"{runs}?depot__id__exact={alert.depot_id}", "runs")
+        routes = (Alert.Kind.NOT_DISPATCHED, Alert.Kind.NOT_COMPLETED)
+        name = "route" if alert.kind in routes else "shipment"
         return link_to(name, alert.subject_id, name)
 
     @admin.display(description="plan")

@@ -32,6 +32,7 @@ from .days import HORIZON_DAYS, day_of, days_ahead, open_shipments, start_of, wi
 from .departures import decided_by, departure
 from .due import Part, due_runs, open_parts, parts_still_due, parts_to_revisit
 from .dynamic import MAY_WAIT
+from .failing import note_end
 from .fitting import fitted
 from .fleet import Fleet
 from .models import Alert, Depot, PlanRun, Shipment
@@ -100,6 +101,7 @@ def plan_depot(*, depot: Depot, trigger: str = BY_HAND) -> PlanRun | None:
         logger.exception("Planning %s failed", depot)
         run.state, run.error = PlanRun.State.FAILED, f"{type(failure).__name__}: {failure}"
     _end_run(run)
+    note_end(depot)
     return run
 
 
@@ -108,6 +110,7 @@ def _start_run(depot: Depot, trigger: str = BY_HAND) -> PlanRun | None:
     now = timezone.now()
     decided = decided_by(depot, trigger, now)
     bury_the_dead(now, depot=depot)
+    note_end(depot)
     try:
         with transaction.atomic():
             return PlanRun.objects.create(

@@ -130,10 +130,11 @@ def cancel_locked(shipment_ids: set[UUID], causes: dict[UUID, Event]) -> None:
     gone = [row for row in rows if row.state == S.DISPATCHED]
     Shipment.objects.filter(pk__in=[row.pk for row in gone]).update(recalled=True)
     here = [row for row in rows if row.state in (S.OPEN, S.PLANNED)]
-    emissions = []
-    for row in here:
-        told = _end_here(row)
-        emissions.append(Emission(told, row, row.advance(), cause=causes.get(row.order_id)))
+    emissions = [
+        Emission(told, row, row.advance(), cause=causes.get(row.order_id))
+        for row in here
+        if (told := _end_here(row))
+    ]
     Shipment.objects.bulk_update(here, ["state", "event_sequence"])
     Stop.objects.filter(shipment__in=here, state=Stop.State.PENDING).update(
         state=Stop.State.DROPPED, ended_at=timezone.now(), reason="the order was cancelled"
@@ -141,12 +142,13 @@ def cancel_locked(shipment_ids: set[UUID], causes: dict[UUID, Event]) -> None:
     emit_all(emissions)
 
 
-def _end_here(row: Shipment) -> tell.ShipmentEvent:
-    """What had left once is booked out of the stock: it is returned, not just cancelled."""
-    if row.attempts:
-        row.state = S.RETURNED
-        return tell.ShipmentReturned(
-            shipment_id=row.pk, order_id=row.order_id, depot=row.depot.code
-        )
-    row.state = S.CANCELLED
-    return tell.ShipmentCancelled(shipment_id=row.pk, order_id=row.order_id)
+def _end_here(row: Shipment) -> tell.ShipmentEvent | None:
+    """What had left once is booked out of the stock: it is returned, not just cancelled. While a
+    vehicle still has it, there is nothing to tell: see ``carrying``."""
+    if not row.attempts:
+        row.state = S.CANCELLED
+        return tell.ShipmentCancelled(shipment_id=row.pk, order_id=row.order_id)
+    row.state = S.RETURNED
+    if row.carried_by_id:
+        return None
+    return tell.ShipmentReturned(shipment_id=row.pk, order_id=row.order_id, depot=row.depot.code)

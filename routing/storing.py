@@ -386,6 +386,18 @@ def _of(shipment: Shipment, told: tell.ShipmentEvent) -> Emission:
     return Emission(told, shipment, shipment.advance(), correlation_id=journey)
 
 
+def delayed(shipment: Shipment, reason: str) -> Emission:
+    """For who waits for it: it does not come as was told."""
+    told = tell.ShipmentDelayed(
+        shipment_id=shipment.pk,
+        order_id=shipment.order_id,
+        depot=shipment.depot.code,
+        reason=reason,
+        requested_until=shipment.requested_until,
+    )
+    return _of(shipment, told)
+
+
 def _planned_told(stop: Stop, now: datetime) -> tell.ShipmentPlanned:
     shipment, route = stop.shipment, stop.route
     opens, closes = window_of(shipment, now)

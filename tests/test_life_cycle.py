@@ -203,6 +203,23 @@ def test_what_is_taken_back_in_time_does_not_leave(shop):
     assert books.faults() == []
 
 
+def test_what_is_on_a_truck_is_promised_to_nobody(shop):
+    refused = place(shop, "1", A=3)
+    place(shop, "2", A=2)
+    waiting = place(shop, "3", A=3)
+    plan()
+    leave()
+    Shipment.objects.update(attempts=driving.MAX_ATTEMPTS - 1)
+    driving.fail_stop(stop_id=Stop.objects.get(shipment__order_id=refused).pk, reason="refused")
+    deliver()
+    assert (status(refused), stock()) == ("delivery_failed", (0, 0))
+    assert status(waiting) == "backordered"
+    assert books.faults(finished=False) == []
+    arrive()
+    assert (status(refused), status(waiting)) == ("returned", "reserved")
+    assert books.faults(finished=False) == []
+
+
 def test_what_has_left_before_routing_heard_of_it_stays_in_the_order(shop):
     order = place(shop, "1", A=5)
     plan()

@@ -1,14 +1,14 @@
 """Plans that change: what is open is planned again from the plan as it stands, what is frozen or
 has left stays as it is, and who is concerned is told, nobody else."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db.models import F
 from django.utils import timezone
 
 from conftest import eventually
-from routing import driving
+from routing import driving, planning
 from routing.driving import RouteNotPlanned, freeze_route
 from routing.due import due_runs
 from routing.models import Alert, Depot, Plan, PlanRun, Route, Shipment, Stop, Vehicle
@@ -231,6 +231,8 @@ def test_a_failed_stop_is_planned_into_what_is_open(settings):
         first.pk,
         second.pk,
     )
+    again = failed.shipment.stops.get(state=Stop.State.PENDING).route
+    assert again.starts_at >= first.ends_at + timedelta(minutes=30), "its goods are on the road"
     assert picture(second) == gone
     books_balance()
 
@@ -314,8 +316,9 @@ def test_a_late_vehicles_times_are_those_of_the_map_server(settings, server):
     driving.dispatch_route(route_id=route.pk)
     hour = timedelta(hours=1)
     for stop in route.stops.all():
-        Stop.objects.filter(pk=stop.pk).update(eta=stop.eta - hour)
-    Route.objects.update(ends_at=timezone.now())
+        earlier = stop.eta - hour
+        Stop.objects.filter(pk=stop.pk).update(eta=earlier, planned_eta=earlier)
+    Route.objects.update(ends_at=timezone.now(), planned_ends_at=None)
     first, second = route.stops.order_by("position")
     driving.deliver_stop(stop_id=first.pk)
     second.refresh_from_db()
@@ -337,12 +340,60 @@ def test_a_late_vehicle_is_back_where_its_tours_end():
     route = Route.objects.get()
     driving.dispatch_route(route_id=route.pk)
     planned = route.ends_at - route.stops.latest("position").eta
-    Route.objects.update(ends_at=timezone.now())
-    Stop.objects.update(eta=F("eta") - timedelta(hours=1))
+    Route.objects.update(ends_at=timezone.now(), planned_ends_at=None)
+    earlier = F("eta") - timedelta(hours=1)
+    Stop.objects.update(eta=earlier, planned_eta=earlier)
     driving.deliver_stop(stop_id=route.stops.earliest("position").pk)
     route.refresh_from_db()
     late = route.ends_at - route.stops.latest("position").eta
     assert abs(late - planned) < timedelta(minutes=1)
+
+
+@pytest.fixture
+def on_the_road(monkeypatch, settings):
+    """A clock, a route that leaves in time, and its four stops as planned."""
+    # The first search of a process takes its time to begin.
+    settings.PLANNING_SOLVE_SECONDS = 3.0
+    monkeypatch.setattr(planning, "SEARCH_BASE", 1.0)
+
+    class Clock:
+        now = datetime(2031, 5, 5, 7, tzinfo=UTC)
+
+    monkeypatch.setattr(timezone, "now", lambda: Clock.now)
+    depot = make_depot()
+    for number in range(1, 5):
+        make_shipments(1, first=number, near=number / 10)
+    assert plan(depot).planned == 4
+    route = driving.dispatch_route(route_id=Route.objects.get().pk)
+    return Clock, route, list(route.stops.order_by("position"))
+
+
+def test_who_answers_late_but_drives_in_time_is_not_late(on_the_road):
+    clock, route, stops = on_the_road
+    clock.now = stops[2].eta
+    driving.deliver_stop(stop_id=stops[0].pk)
+    told_late = data_of("eta_changed")
+    assert {tale["reason"] for tale in told_late} == {"the vehicle is late"}
+    assert Stop.objects.get(pk=stops[3].pk).eta > stops[3].eta + timedelta(minutes=30)
+    for stop in stops[1:3]:
+        clock.now += timedelta(seconds=20)
+        driving.deliver_stop(stop_id=stop.pk)
+    last = Stop.objects.get(pk=stops[3].pk)
+    assert last.eta == stops[3].eta, "as planned, though not earlier"
+    assert last.shipment.told_eta == last.eta
+    assert data_of("eta_changed")[-1]["reason"] == "the vehicle has caught up"
+    assert Route.objects.get().ends_at == route.ends_at
+    books_balance()
+
+
+def test_an_answer_that_comes_after_a_newer_one_says_nothing_of_now(on_the_road):
+    clock, _, stops = on_the_road
+    clock.now = late = stops[1].eta + timedelta(hours=1)
+    driving.deliver_stop(stop_id=stops[1].pk)
+    clock.now += timedelta(minutes=1)
+    driving.deliver_stop(stop_id=stops[0].pk, proof=driving.Proof(at=stops[0].eta))
+    assert Stop.objects.get(pk=stops[2].pk).eta > late
+    books_balance()
 
 
 # --- when ---------------------------------------------------------------------------------

@@ -108,9 +108,12 @@ def _shipments() -> Iterator[str]:
     for state, fitting in states.items():
         mine = _told_of(state).values("shipment_id").distinct()
         theirs = Shipment.objects.filter(Q(pk__in=mine))
-        # A shipment that failed once is open again, and its goods are on the truck or back.
+        # A shipment that failed once waits to leave again, or to be told as returned when the
+        # vehicle is back that still has it.
         if state == Reservation.State.COMMITTED:
-            theirs = theirs.exclude(attempts__gt=0)
+            waits = (Shipment.State.OPEN, Shipment.State.PLANNED)
+            theirs = theirs.exclude(attempts__gt=0, state__in=waits)
+            theirs = theirs.exclude(carried_by__isnull=False, state=Shipment.State.RETURNED)
         if wrong := theirs.exclude(state__in=fitting).count():
             yield f"{wrong} shipments are {state} in inventory but not {' or '.join(fitting)}"
         known = Shipment.objects.filter(pk__in=mine).count()

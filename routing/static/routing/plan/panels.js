@@ -42,9 +42,10 @@ export function drawAlerts(box, day, { mayChange, seen, show, urls }) {
   replace(box, h("h2", {}, many(day.alerts.length, "alert")), h("ul", {}, rows));
 }
 
-/** What an alert is about may be driven on another day, or by nobody. */
+/** What an alert is about may be driven on another day, or by nobody; or it is about this depot. */
 function elsewhere({ kind, subject_id }, urls) {
-  const about = kind === "route not dispatched" ? "route" : "shipment";
+  if (kind === "planning fails") return null;
+  const about = kind.startsWith("route ") ? "route" : "shipment";
   const url = urls[about](subject_id); // "" for who may not see it
   return url && h("a", { class: "plan-small", href: url }, `The ${about}`);
 }

@@ -1,0 +1,99 @@
+"""Promise: what a vehicle could not hand over is at its depot when the vehicle is, and not before:
+until then it neither leaves with another nor is told as returned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from supplychain.events.outbox import Emission
+
+from . import events as tell
+from .alerting import alert
+from .models import Alert, Route, Shipment, Stop
+from .services import S, lock_shipments
+from .storing import delayed, open_again
+
+
+def carried(route: Route) -> Iterable[UUID]:
+    """What it could not hand over and has not yet brought back; changes only under its lock."""
+    return Shipment.objects.filter(carried_by=route).values_list("pk", flat=True)
+
+
+def hold_back(route: Route, shipments: Iterable[Shipment]) -> None:
+    """They may leave again when the vehicle is expected; the caller has locked and saves them."""
+    for shipment in shipments:
+        shipment.release_at = _leaves_again(max(route.ends_at, timezone.now()))
+
+
+def bring_back(route: Route, shipments: Iterable[Shipment]) -> list[Emission]:
+    """The last stop has ended, and the vehicle is on its way home; the caller has locked and saves
+    them."""
+    return _unloaded(shipments, timezone.now() + _way_home(route))
+
+
+def unload(route: Route) -> list[Emission]:
+    """The vehicle of this locked route must be back by now."""
+    shipments = list(lock_shipments(carried(route)).values())
+    emissions = _unloaded(shipments, timezone.now())
+    Shipment.objects.bulk_update(
+        shipments, ["carried_by", "release_at", "event_sequence"], batch_size=500
+    )
+    return emissions
+
+
+def elsewhere(route: Route, shipments: Iterable[Shipment]) -> dict[Shipment, Route]:
+    """Those that another vehicle than that of this route still has, each with its route. What is
+    on the same one came back with it."""
+    away = {row.carried_by_id for row in shipments if row.carried_by_id}
+    rows = Route.objects.filter(pk__in=away).exclude(vehicle=route.vehicle_id)
+    others = {row.pk: row for row in rows.select_related("vehicle")}
+    return {row: others[row.carried_by_id] for row in shipments if row.carried_by_id in others}
+
+
+def leave_behind(route: Route, shipments: Mapping[Shipment, Route]) -> list[Emission]:
+    """They were planned for a route that leaves now, and are planned again; the caller has locked
+    them."""
+    now, emissions = timezone.now(), list[Emission]()
+    for shipment, other in shipments.items():
+        why = f"it was still on {other.vehicle} when {route.vehicle} left"
+        open_again(shipment)
+        hold_back(other, [shipment])
+        emissions.append(delayed(shipment, why))
+        text = f"Shipment {shipment.pk} to {shipment.customer}: {why}."
+        emissions += alert(route.depot, Alert.Kind.FELL_OUT, {shipment.pk: text})
+        stop = route.stops.filter(shipment=shipment, state=Stop.State.PENDING)
+        stop.update(state=Stop.State.DROPPED, ended_at=now, reason=why[:300])
+        shipment.save()
+    return emissions
+
+
+def _leaves_again(back: datetime) -> datetime:
+    return back + timedelta(minutes=settings.TURN_AROUND_MINUTES)
+
+
+def _way_home(route: Route) -> timedelta:
+    """As planned, with what the last stop takes."""
+    last = route.stops.exclude(state=Stop.State.DROPPED).order_by("position").last()
+    return max(timedelta(), route.ends_at - last.eta) if last else timedelta()
+
+
+def _unloaded(shipments: Iterable[Shipment], back: datetime) -> list[Emission]:
+    emissions = []
+    for shipment in shipments:
+        shipment.carried_by, shipment.release_at = None, _leaves_again(back)
+        if shipment.state == S.RETURNED:
+            emissions.append(_returned(shipment))
+    return emissions
+
+
+def _returned(shipment: Shipment) -> Emission:
+    told = tell.ShipmentReturned(
+        shipment_id=shipment.pk, order_id=shipment.order_id, depot=shipment.depot.code
+    )
+    journey = shipment.correlation_id
+    return Emission(told, shipment, shipment.advance(), correlation_id=journey)
