@@ -40,8 +40,8 @@ TURN = timedelta(minutes=30)
 def clock(monkeypatch, settings):
     settings.PLANNING_QUIET = 0
     # The first search of a process takes its time to begin.
-    settings.PLANNING_SOLVE_SECONDS = 3.0
-    monkeypatch.setattr(planning, "SEARCH_BASE", 1.0)
+    settings.PLANNING_SOLVE_SECONDS = 6.0
+    monkeypatch.setattr(planning, "SEARCH_BASE", 2.0)
 
     class Clock:
         now = SEVEN

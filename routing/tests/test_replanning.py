@@ -353,8 +353,8 @@ def test_a_late_vehicle_is_back_where_its_tours_end():
 def on_the_road(monkeypatch, settings):
     """A clock, a route that leaves in time, and its four stops as planned."""
     # The first search of a process takes its time to begin.
-    settings.PLANNING_SOLVE_SECONDS = 3.0
-    monkeypatch.setattr(planning, "SEARCH_BASE", 1.0)
+    settings.PLANNING_SOLVE_SECONDS = 6.0
+    monkeypatch.setattr(planning, "SEARCH_BASE", 2.0)
 
     class Clock:
         now = datetime(2031, 5, 5, 7, tzinfo=UTC)
