@@ -66,7 +66,10 @@ def _works() -> bool:
 
 
 def _make() -> None:
-    if VENV.exists():
+    if VENV.is_symlink():
+        print("Making .venv anew: the one that is there belongs to another folder.", flush=True)
+        VENV.unlink()
+    elif VENV.exists():
         print("Making .venv anew: the one that is there is broken or half made.", flush=True)
         shutil.rmtree(VENV)
     pythons = _pythons()

@@ -129,6 +129,17 @@ def test_a_venv_that_was_moved_is_made_anew(with_venv: Path) -> None:
     assert "Making .venv anew" in done.stdout
 
 
+def test_a_link_to_another_folders_venv_is_taken_away_and_not_what_it_leads_to(
+    with_venv: Path,
+) -> None:
+    (with_venv / ".venv").rename(with_venv / "theirs")
+    (with_venv / ".venv").symlink_to(with_venv / "theirs")
+    done = run(with_venv, "venv", "requirements-dev.txt", path="/nowhere")
+    assert "belongs to another folder" in done.stdout and "Traceback" not in done.stderr
+    assert not (with_venv / ".venv").exists()
+    assert (with_venv / "theirs" / "bin" / "python").exists()
+
+
 def test_without_a_python_that_will_do_it_says_what_to_type(project: Path) -> None:
     (project / "requirements.txt").write_text("django\n")
     old = project / "old" / "python3"
