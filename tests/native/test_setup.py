@@ -133,6 +133,7 @@ def test_a_link_to_another_folders_venv_is_taken_away_and_not_what_it_leads_to(
     with_venv: Path,
 ) -> None:
     (with_venv / ".venv").rename(with_venv / "theirs")
+    (with_venv / "theirs" / "made-in").write_text("/somewhere/else")
     (with_venv / ".venv").symlink_to(with_venv / "theirs")
     done = run(with_venv, "venv", "requirements-dev.txt", path="/nowhere")
     assert "belongs to another folder" in done.stdout and "Traceback" not in done.stderr
