@@ -8,17 +8,21 @@ from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from supplychain.events.outbox import Emission
 
 from . import events as tell
+from .dynamic import MAY_WAIT
 from .models import Alert, Depot, Shipment, Stop
 from .reasons import remedy
 
-#: So many shipments that can't be planned, with one remedy, have an alert each.
+#: So many shipments of a depot that can't be planned, with one remedy, have an alert each as long
+#: as nobody has seen them.
 NAMED = 10
+#: What the alert of many says.
+_MORE = "more like it: see those without a route."
 
 
 def alert(depot: Depot, kind: str, texts: Mapping[UUID, str]) -> list[Emission]:
@@ -40,18 +44,36 @@ def alert(depot: Depot, kind: str, texts: Mapping[UUID, str]) -> list[Emission]:
 
 def alert_of_unplannable(depot: Depot, reasons: Mapping[Shipment, str]) -> list[Emission]:
     """That no route takes these, and what to do; of one of which it was told, nothing until it has
-    stood in a route again. Of many with one remedy in one alert."""
+    stood in a route again. Of many with one remedy in one alert, and of more of them nothing until
+    somebody has seen it."""
     by_remedy = defaultdict[str, list[Shipment]](list)
     for shipment in _untold(reasons):
         by_remedy[remedy(reasons[shipment])].append(shipment)
-    texts = {}
+    unseen = list(_unseen(depot).values_list("text", flat=True)) if by_remedy else []
+    texts = dict[UUID, str]()
     for what_to_do, some in by_remedy.items():
-        named = some if len(some) <= NAMED else some[:1]
-        more = len(some) - len(named)
-        for row in named:
-            also = f" {more} more like it: see those without a route." if more else ""
-            texts[row.pk] = f"{_said(row, reasons[row])}. {what_to_do}.{also}"
+        there = [text for text in unseen if f". {what_to_do}." in text]
+        if any(_MORE in text for text in there):
+            continue
+        number = len(there) + len(some)
+        named, also = (some, "") if number <= NAMED else (some[:1], f" {number - 1} {_MORE}")
+        texts |= {row.pk: f"{_said(row, reasons[row])}. {what_to_do}.{also}" for row in named}
     return alert(depot, Alert.Kind.UNPLANNABLE, texts)
+
+
+def end_alerts_of_planned(depot: Depot) -> None:
+    """Nobody needs to see any more that no route took what has one now; of many, when none of the
+    depot is left that no route takes."""
+    here = Shipment.objects.filter(depot=depot)
+    planned = here.filter(pk=OuterRef("subject_id"), state=Shipment.State.PLANNED)
+    left = here.filter(state=Shipment.State.OPEN).exclude(unplannable_reason__in=("", MAY_WAIT))
+    of_many = Q(text__contains=_MORE)
+    over = ~of_many & Exists(planned) | of_many & ~Exists(left)
+    _unseen(depot).filter(over).update(seen_at=timezone.now(), seen_by="it has a route now")
+
+
+def _unseen(depot: Depot) -> QuerySet[Alert]:
+    return Alert.objects.filter(depot=depot, kind=Alert.Kind.UNPLANNABLE, seen_at=None)
 
 
 def _said(row: Shipment, reason: str) -> str:

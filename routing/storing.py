@@ -18,6 +18,7 @@ from supplychain.events.context import new_id
 from supplychain.events.outbox import Emission, emit_all
 
 from . import events as tell
+from .alerting import end_alerts_of_planned
 from .current import Current
 from .days import day_of, open_routes, window_of
 from .fitting import fitted
@@ -259,6 +260,8 @@ class _Writing:
         Route.objects.bulk_update(self._current.routes, _ROUTE_FIELDS, batch_size=500)
         self._write_stops(gone, out)
         Shipment.objects.bulk_update(self._shipments.values(), _SHIPMENT_FIELDS, batch_size=500)
+        if self.outcome.planned:
+            end_alerts_of_planned(self._current.depot)
         if self._changed or gone:
             self._keep_version()
         emit_all(self._emissions)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from conftest import eventually
@@ -439,7 +440,64 @@ def test_of_many_that_can_not_be_planned_there_is_one_alert():
     assert len(row.text) <= 300
     make_shipments(1, first=20, kg=4000)
     plan(depot)
-    assert len(alerts()) == 2, "of one that is new"
+    assert alerts() == [row], "who looks at that one sees all"
+    see_all()
+    make_shipments(1, first=21)
+    plan(depot)
+    assert len(alerts()) == 2, "of what is new since it was seen"
+
+
+def test_an_evening_without_vehicles_is_not_an_alert_for_each_burst():
+    depot = make_depot()
+    Vehicle.objects.update(active=False)
+    make_depot("quarry")
+    for n in range(1, 15):
+        make_shipments(1, first=n)
+        plan(depot)
+    assert len(alerts()) == len(data_of("staff_alerted")) == 11
+    assert "10 more like it" in alerts()[-1].text
+    Vehicle.objects.filter(depot=depot).update(active=True, capacity_kg=1)
+    make_shipments(1, first=20)
+    plan(depot)
+    assert len(alerts()) == 12, "there is something else to do about it"
+
+
+def test_what_has_a_route_after_all_needs_nobody_to_see_that_it_had_none():
+    depot = make_depot()
+    make_shipments(2, kg=1500)
+    make_shipments(1, first=3, kg=9000)
+    plan(depot)
+    Vehicle.objects.update(capacity_kg=4000)
+    with CaptureQueriesContext(connection) as queries:
+        plan(depot)
+    assert state(1) == state(2) == "planned"
+    seen = {row.subject_id: row.seen_by for row in alerts()}
+    assert seen == {
+        parcel(1): "it has a route now",
+        parcel(2): "it has a route now",
+        parcel(3): "",
+    }
+    updates = [query for query in queries if "it has a route now" in query["sql"]]
+    assert len(updates) == 1, "one for all of them"
+
+
+def test_the_alert_of_many_stays_until_all_of_them_have_a_route():
+    depot = make_depot(vehicles=1)
+    Vehicle.objects.update(active=False)
+    make_shipments(12)
+    plan(depot)
+    (row,) = alerts()
+    Vehicle.objects.update(active=True, skills=[])
+    others = Shipment.objects.exclude(pk=row.subject_id)
+    others.filter(pk__in=[parcel(1), parcel(2)]).update(skills=["frozen"])
+    plan(depot)
+    assert Shipment.objects.get(pk=row.subject_id).state == "planned"
+    assert Shipment.objects.filter(state="open").exists()
+    assert [one.seen_by for one in alerts()] == [""]
+    Vehicle.objects.update(skills=["frozen"])
+    plan(depot)
+    assert not Shipment.objects.filter(state="open").exists()
+    assert {one.seen_by for one in alerts()} == {"it has a route now"}
 
 
 def test_what_stood_in_a_route_is_told_as_what_fell_out():
