@@ -418,8 +418,10 @@ def listening(processes):
 
 def test_events_do_not_wait_for_the_planner(listening, busy_planner, broker):
     send(broker, reserved(9000))
-    eventually(Shipment.objects.filter(pk=parcel(9000)).exists, timeout=10)
-    assert running().exists(), "the search is not over yet"
+    eventually(Shipment.objects.filter(pk=parcel(9000)).exists)
+    eventually(lambda: not running().exists())
+    heard = Shipment.objects.get(pk=parcel(9000)).ready_at
+    assert PlanRun.objects.filter(ended_at__gt=heard).exists(), "the search was not over yet"
 
 
 def test_ticks_that_find_the_planner_at_work_do_not_pile_up(broker, busy_planner):
