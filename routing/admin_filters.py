@@ -12,7 +12,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .models import Alert, Route, Shipment
+from .models import Alert, Depot, Route, Shipment
+from .neglected import neglected
 
 Choices = list[tuple[str, str]]
 
@@ -62,6 +63,16 @@ class Trouble(admin.SimpleListFilter):
             case "unplannable":
                 return queryset.filter(state=Shipment.State.OPEN).exclude(unplannable_reason="")
         return queryset
+
+
+class Neglected(admin.SimpleListFilter):
+    title, parameter_name = "planning", "planning"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [("neglected", "nobody plans it")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Depot]) -> QuerySet[Depot]:
+        return queryset.filter(pk__in=neglected()) if self.value() else queryset
 
 
 class Seen(admin.SimpleListFilter):

@@ -12,6 +12,7 @@ from django.urls import reverse
 from supplychain.admin_tools import ModelAdmin, TabularInline
 
 from . import drivers, planning
+from .admin_filters import Neglected
 from .admin_links import link
 from .forms import VehicleForm
 from .models import Depot, Vehicle
@@ -48,7 +49,7 @@ class Vehicles(_NamesDrivers, TabularInline):
 @admin.register(Depot)
 class DepotAdmin(ModelAdmin):
     list_display = ["code", "name", "time_zone", "cut_off", "departures", "active", "plan"]
-    list_filter = ["active"]
+    list_filter = ["active", Neglected]
     search_fields = ["code", "name"]
     fieldsets = [
         (

@@ -11,14 +11,23 @@ from supplychain.home import Task, capped, to_do
 
 from .admin_filters import fallen_out, late_on_the_road, overdue
 from .models import Alert, Route, Shipment
+from .neglected import neglected
 
 
 @to_do("Delivery")
 def routes(user: Any) -> Iterator[Task]:
     if not user.has_perm("routing.view_route"):
         return
-    routes, shipments = (
-        reverse(f"admin:routing_{name}_changelist") for name in ("route", "shipment")
+    routes, shipments, depots = (
+        reverse(f"admin:routing_{name}_changelist") for name in ("route", "shipment", "depot")
+    )
+    yield Task(
+        "Depots that nobody plans",
+        capped(neglected()),
+        f"{depots}?planning=neglected",
+        "timer_off",
+        "Due for a quarter of an hour and no run has begun: is the worker of planning running?",
+        alarm=True,
     )
     yield Task(
         "Alerts of the planner",

@@ -11,7 +11,7 @@ from routing.models import Alert, Depot, Plan, PlanRun, Route, Shipment, Vehicle
 from routing.planning import _start_run
 from supplychain.home import tasks_of
 
-from .conftest import make_depot, make_shipments, order, parcel, plan, planned_route, state
+from .conftest import make_depot, make_shipments, order, parcel, plan, planned_route, settle, state
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -392,10 +392,12 @@ def busy(depot):
     """Something of everything."""
     now = timezone.now()
     make_shipments(4)
+    settle()
     Shipment.objects.filter(pk=parcel(1)).update(unplannable_reason="too heavy")
     _alert(depot, 1)
     _alert(depot, 2, seen_at=now)
-    run = PlanRun.objects.create(depot=depot, state="done", started_at=now, expires_at=now)
+    ago = now - timedelta(minutes=20)
+    run = PlanRun.objects.create(depot=depot, state="done", started_at=ago, expires_at=ago)
     said = {"depot": depot, "run": run, "vehicle": depot.vehicles.get(), "day": now.date()}
     said |= {"distance_km": 1, "load_kg": 1, "load_m3": 1}
     for state_, starts, ends in (
@@ -412,6 +414,7 @@ def busy(depot):
 def test_each_figure_of_the_first_page_is_what_its_link_lists(busy, admin_client, admin_user):
     tasks = tasks_of(admin_user)["Delivery"]
     assert {task.title: task.count for task in tasks} == {
+        "Depots that nobody plans": 1,
         "Alerts of the planner": 1,
         "Routes to dispatch": 2,
         "Routes overdue": 1,
