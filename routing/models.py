@@ -168,7 +168,9 @@ class Shipment(Aggregate):
     volume_m3 = models.FloatField()
     items = models.PositiveIntegerField(default=0, help_text="units")
     goods = models.JSONField(
-        default=list, help_text="SKU and quantity of each; empty: only the units are known"
+        default=list,
+        db_default=[],
+        help_text="SKU and quantity of each; empty: only the units are known",
     )
     priority = models.PositiveSmallIntegerField(default=0, help_text="0 to 9, the highest first")
     skills = models.JSONField(default=list, help_text="what its vehicle must be able to carry")
@@ -255,9 +257,9 @@ class PlanRun(models.Model):
     cut_short = models.BooleanField(default=False, help_text="out of time: the next run goes on")
     solver_seconds = models.FloatField(default=0)
     error = models.TextField(blank=True)
-    died = models.BooleanField(default=False, help_text="with its process")
+    died = models.BooleanField(default=False, db_default=False, help_text="with its process")
     in_vain = models.BooleanField(
-        default=False, help_text="a plan that no longer held still does not"
+        default=False, db_default=False, help_text="a plan that no longer held still does not"
     )
 
     class Meta:
