@@ -1,9 +1,10 @@
 """Promise: what a vehicle could not hand over is at its depot when the vehicle is, and not before:
-until then it neither leaves with another nor is told as returned."""
+until then it does not leave with another. What is not tried again is told as returned when the last
+stop is answered, which is when the vehicle turns home, and not before."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -36,9 +37,11 @@ def bring_back(route: Route, shipments: Iterable[Shipment]) -> list[Emission]:
     return _unloaded(shipments, timezone.now() + _way_home(route))
 
 
-def unload(route: Route) -> list[Emission]:
-    """The vehicle of this locked route must be back by now."""
-    shipments = list(lock_shipments(carried(route)).values())
+def unload(routes: Collection[Route]) -> list[Emission]:
+    """The vehicles of these locked routes must be back by now."""
+    # Of all at once: all locks in one order.
+    loaded = Shipment.objects.filter(carried_by__in=routes).values_list("pk", flat=True)
+    shipments = list(lock_shipments(loaded).values())
     emissions = _unloaded(shipments, timezone.now())
     Shipment.objects.bulk_update(
         shipments, ["carried_by", "release_at", "event_sequence"], batch_size=500
@@ -46,13 +49,25 @@ def unload(route: Route) -> list[Emission]:
     return emissions
 
 
-def elsewhere(route: Route, shipments: Iterable[Shipment]) -> dict[Shipment, Route]:
+def elsewhere(route: Route, shipments: Collection[Shipment]) -> dict[Shipment, Route]:
     """Those that another vehicle than that of this route still has, each with its route. What is
     on the same one came back with it."""
-    away = {row.carried_by_id for row in shipments if row.carried_by_id}
-    rows = Route.objects.filter(pk__in=away).exclude(vehicle=route.vehicle_id)
+    away = {row.pk: row.carried_by_id for row in shipments if row.carried_by_id}
+    on_the_way = [row.pk for row in shipments if _comes_home(row, route)]
+    failed = Stop.objects.filter(shipment__in=on_the_way, state=Stop.State.FAILED)
+    away |= dict(failed.order_by("ended_at").values_list("shipment_id", "route_id"))
+    rows = Route.objects.filter(pk__in=away.values()).exclude(vehicle=route.vehicle_id)
     others = {row.pk: row for row in rows.select_related("vehicle")}
-    return {row: others[row.carried_by_id] for row in shipments if row.carried_by_id in others}
+    return {row: others[away[row.pk]] for row in shipments if away.get(row.pk) in others}
+
+
+def _comes_home(shipment: Shipment, route: Route) -> bool:
+    """Whether it is on its way to the depot after the last stop of its vehicle. A route that was
+    planned to leave after that is taken at its word, though it leaves early."""
+    back = shipment.release_at
+    if shipment.carried_by_id or not shipment.attempts or not back or back <= route.starts_at:
+        return False
+    return _leaves_again(timezone.now()) < back
 
 
 def leave_behind(route: Route, shipments: Mapping[Shipment, Route]) -> list[Emission]:
@@ -60,9 +75,12 @@ def leave_behind(route: Route, shipments: Mapping[Shipment, Route]) -> list[Emis
     them."""
     now, emissions = timezone.now(), list[Emission]()
     for shipment, other in shipments.items():
-        why = f"it was still on {other.vehicle} when {route.vehicle} left"
         open_again(shipment)
-        hold_back(other, [shipment])
+        if shipment.carried_by_id:
+            why = f"it was still on {other.vehicle} when {route.vehicle} left"
+            hold_back(other, [shipment])
+        else:
+            why = f"{other.vehicle} was still on its way home with it when {route.vehicle} left"
         emissions.append(delayed(shipment, why))
         text = f"Shipment {shipment.pk} to {shipment.customer}: {why}."
         emissions += alert(route.depot, Alert.Kind.FELL_OUT, {shipment.pk: text})

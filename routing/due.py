@@ -187,7 +187,7 @@ def _dropped() -> list[_Change]:
 
 def _out_of_time(now: datetime) -> list[_Change]:
     """Routes whose vehicles won't be back in time, or others with what they are to take, and those
-    that should have left."""
+    that should have left. No route is planned to leave before what it takes may leave."""
     on_its_way = Route.objects.filter(
         vehicle=OuterRef("vehicle"),
         state=Route.State.DISPATCHED,
@@ -199,7 +199,6 @@ def _out_of_time(now: datetime) -> list[_Change]:
     not_back = Stop.objects.filter(
         route=OuterRef("pk"),
         state=Stop.State.PENDING,
-        shipment__carried_by__isnull=False,
         shipment__release_at__gt=OuterRef("starts_at"),
     )
     routes = _open().filter(Exists(on_its_way) | Exists(not_back) | late)

@@ -344,6 +344,11 @@ class Route(Aggregate):
             ("drive_route", "Can drive own routes"),
             ("start_route", "Can leave the depot with own routes"),
         ]
+        indexes = [
+            models.Index(
+                fields=["ends_at"], name="route_on_its_way", condition=Q(state="dispatched")
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.vehicle} on {self.day}"

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from supplychain.events.outbox import Emission, emit_all
@@ -30,6 +30,8 @@ AT_ONCE = 200
 #: So long after its end a vehicle must be back, whatever nobody has said, and with it what it could
 #: not hand over.
 SURELY_BACK = timedelta(hours=24)
+#: Of a route that ended longer ago nobody is told any more that it was not completed.
+WORTH_TELLING = timedelta(days=7)
 
 _NEVER_LEFT = "its route was never dispatched"
 _MISSED = "its window was over before it could be planned"
@@ -38,17 +40,40 @@ _BROKEN = "the time that was promised is over, and it has not left"
 
 def end_what_is_overdue(now: datetime) -> None:
     """Alert of routes that should have left or be back, give up those that are over, open anew what
-    missed its window, and end promises that are over."""
-    _alert_of_late_routes(now)
-    _take_for_back(now)
+    missed its window, and end promises that are over.
+
+    A step that fails keeps the others from nothing; raises an ExceptionGroup at the end.
+    """
+    failures = []
+    steps = (_alert_of_late_routes, _take_for_back, _give_up_late, _put_off_missed, _end_broken)
+    for step in steps:
+        try:
+            step(now)
+        except Exception as failure:  # noqa: BLE001 - raised below
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup("What is overdue could not be ended", failures)
+
+
+def _give_up_late(now: datetime) -> None:
     over = Route.objects.filter(state=Route.State.PLANNED, ends_at__lt=now).order_by("pk")
     _give_up(list(over.values_list("pk", flat=True)[:AT_ONCE]))
-    missed = Shipment.objects.filter(
+
+
+def _put_off_missed(now: datetime) -> None:
+    _put_off(list(_missed(now).order_by("pk").values_list("pk", flat=True)[:AT_ONCE]))
+
+
+def _missed(now: datetime) -> QuerySet[Shipment]:
+    return Shipment.objects.filter(
         state=S.OPEN, requested_until__lt=now, attempts=0, missed_at=None
     )
-    _put_off(list(missed.order_by("pk").values_list("pk", flat=True)[:AT_ONCE]))
-    broken = Shipment.objects.filter(state=S.OPEN, promised_until__lt=now).exclude(pk__in=missed)
-    _end_promises(list(broken.order_by("pk").values_list("pk", flat=True)[:AT_ONCE]))
+
+
+def _end_broken(now: datetime) -> None:
+    broken = Shipment.objects.filter(state=S.OPEN, promised_until__lt=now)
+    broken = broken.exclude(pk__in=_missed(now)).order_by("pk")
+    _end_promises(list(broken.values_list("pk", flat=True)[:AT_ONCE]))
 
 
 @transaction.atomic
@@ -136,21 +161,38 @@ def _end_promises(shipment_ids: list[UUID]) -> None:
 def _take_for_back(now: datetime) -> None:
     """Vehicles that nobody says are back: what they could not hand over is planned or returned
     now. What became of their other stops only people know."""
-    alerts = Alert.objects.filter(kind=Alert.Kind.NOT_COMPLETED, subject_id=OuterRef("pk"))
-    away = Route.objects.filter(state=Route.State.DISPATCHED, ends_at__lt=now - SURELY_BACK)
-    news = away.filter(Q(carries__isnull=False) | ~Exists(alerts)).order_by("pk")
-    ids = list(news.values_list("pk", flat=True).distinct()[:AT_ONCE])
-    told = Alert.objects.filter(kind=Alert.Kind.NOT_COMPLETED, subject_id__in=ids)
-    known = set(told.values_list("subject_id", flat=True))
-    emissions = []
-    for route in lock_routes(ids).values():
-        if route.state != Route.State.DISPATCHED:
-            continue
-        emissions += carrying.unload(route)
-        if route.pk not in known:
+    news = set(_unanswered(now))
+    rows = lock_routes([*news, *_still_loaded(now)]).values()
+    routes = [route for route in rows if route.state == Route.State.DISPATCHED]
+    emissions = carrying.unload(routes)
+    for route in routes:
+        if route.pk in news:
             texts = {route.pk: _not_completed(route)}
             emissions += alert(route.depot, Alert.Kind.NOT_COMPLETED, texts)
     emit_all(emissions)
+
+
+def _unanswered(now: datetime) -> Iterable[UUID]:
+    """Of those that should have been back not too long ago, the routes nobody was told of. There is
+    an index for this question, which each tick asks."""
+    alerts = Alert.objects.filter(kind=Alert.Kind.NOT_COMPLETED, subject_id=OuterRef("pk"))
+    rows = Route.objects.filter(
+        state=Route.State.DISPATCHED,
+        ends_at__lt=now - SURELY_BACK,
+        ends_at__gt=now - WORTH_TELLING,
+    )
+    return rows.exclude(Exists(alerts)).order_by("pk").values_list("pk", flat=True)[:AT_ONCE]
+
+
+def _still_loaded(now: datetime) -> Iterable[UUID]:
+    """From the shipments, of which few are on a vehicle; the routes of years may be unanswered."""
+    rows = Shipment.objects.filter(
+        carried_by__isnull=False,
+        carried_by__state=Route.State.DISPATCHED,
+        carried_by__ends_at__lt=now - SURELY_BACK,
+    )
+    routes = rows.order_by("carried_by").values_list("carried_by", flat=True)
+    return routes.distinct()[:AT_ONCE]
 
 
 def _not_completed(route: Route) -> str:

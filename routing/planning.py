@@ -72,13 +72,33 @@ class RunGivenUp(SupplyChainError):
 
 def plan_due_depots() -> list[PlanRun]:
     """End what is overdue, then plan the depots whose shipments have settled or waited long
-    enough, or whose plan no longer holds, as far as time goes."""
+    enough, or whose plan no longer holds, as far as time goes.
+
+    If what is overdue can't be ended, depots are planned all the same; it is raised at the end.
+    """
     began = time.monotonic()
     bury_the_dead(timezone.now())
-    end_what_is_overdue(timezone.now())
+    failure = _failure_to_end_what_is_overdue()
+    runs = _plan_until(began + TICK_SECONDS)
+    if failure:
+        raise failure
+    return runs
+
+
+def _failure_to_end_what_is_overdue() -> Exception | None:
+    try:
+        end_what_is_overdue(timezone.now())
+    except Exception as failure:
+        # Logged at once: planning may fail, too, or be killed.
+        logger.exception("What is overdue could not be ended")
+        return failure
+    return None
+
+
+def _plan_until(over: float) -> list[PlanRun]:
     runs = []
     for depot, trigger in due_runs(timezone.now()):
-        if time.monotonic() - began > TICK_SECONDS:
+        if time.monotonic() > over:
             break
         if run := plan_depot(depot=depot, trigger=trigger):
             runs.append(run)

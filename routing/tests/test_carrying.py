@@ -1,5 +1,6 @@
 """What a vehicle could not hand over, until it is back at its depot."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -9,8 +10,9 @@ from django.utils import timezone
 from routing import driving, planning
 from routing.due import due_runs
 from routing.models import Alert, Route, Shipment, Stop, Vehicle
-from routing.overdue import SURELY_BACK
+from routing.overdue import SURELY_BACK, WORTH_TELLING
 from routing.planning import plan_due_depots
+from routing.services import lock_shipments
 
 from .conftest import (
     Holding,
@@ -77,6 +79,12 @@ def read(route) -> Route:
 
 def shipment(number=1) -> Shipment:
     return Shipment.objects.get(pk=parcel(number))
+
+
+def release() -> datetime:
+    moment = shipment().release_at
+    assert moment
+    return moment
 
 
 def planned_again() -> Route:
@@ -163,6 +171,52 @@ def test_who_leaves_again_without_having_answered_has_been_back(clock, away):
     books_balance()
 
 
+def left_alone_until_home(clock, away) -> Route:
+    """The van's other stops are answered together, far from the depot, just before another route
+    was to leave with what it brings home; gives that one."""
+    Vehicle.objects.filter(pk=away.vehicle_id).update(active=False)
+    again = planned_again()
+    clock.now = again.starts_at - timedelta(minutes=5)
+    driving.complete_route(route_id=away.pk)
+    assert shipment().carried_by is None
+    assert release() > again.starts_at
+    return again
+
+
+def test_after_the_last_stop_a_route_that_would_leave_too_early_no_longer_holds(clock, away):
+    again = left_alone_until_home(clock, away)
+    assert [why for _, why in due_runs(clock.now)] == ["plan no longer held"]
+    assert planned_again().starts_at >= release() > again.starts_at
+    assert due_runs(clock.now) == []
+    books_balance()
+
+
+def test_what_is_on_its_way_home_does_not_leave(clock, away):
+    again = left_alone_until_home(clock, away)
+    home = release()
+    driving.freeze_route(route_id=again.pk, frozen=True)
+    clock.now = again.starts_at
+    driving.dispatch_route(route_id=again.pk)
+    assert (state(1), release()) == ("open", home)
+    assert (stop_of(1).state, stop_of(1).reason) == (
+        "dropped",
+        f"{away.vehicle} was still on its way home with it when {again.vehicle} left",
+    )
+    assert told()[-2:] == ["shipment_delayed", "staff_alerted"]
+    driving.dispatch_route(route_id=planned_again().pk)
+    assert state(1) == "dispatched", "planned for when it is there, it leaves"
+    books_balance()
+
+
+def test_what_has_come_home_leaves_though_its_vehicle_has_not_turned_around(clock, away):
+    again = left_alone_until_home(clock, away)
+    driving.freeze_route(route_id=again.pk, frozen=True)
+    clock.now = release() - TURN
+    driving.dispatch_route(route_id=again.pk)
+    assert state(1) == "dispatched"
+    books_balance()
+
+
 # --- returned -------------------------------------------------------------------------------
 
 
@@ -237,6 +291,48 @@ def test_a_vehicle_of_which_nobody_says_that_it_is_back_is_taken_for_back(clock,
     driving.complete_route(route_id=away.pk)
     assert told().count("shipment_returned") == 1
     books_balance()
+
+
+def test_of_what_was_not_completed_long_ago_nobody_is_told(clock, away):
+    hear(cancelled(1))
+    clock.now = away.ends_at + WORTH_TELLING
+    plan_due_depots()
+    assert told().count("shipment_returned") == 1
+    assert not Alert.objects.exists()
+    clock.now -= timedelta(seconds=1)
+    plan_due_depots()
+    assert Alert.objects.get().kind == Alert.Kind.NOT_COMPLETED
+    books_balance()
+
+
+def test_vehicles_taken_for_back_and_a_cancellation_do_not_block_each_other(clock):
+    depot = make_depot(vehicles=2, kg=10)
+    make_shipments(4, near=0.05)
+    plan(depot)
+    first, second = Route.objects.order_by("pk")
+    low, high = Shipment.objects.order_by("pk")[:2]
+    for route in (first, second):
+        driving.dispatch_route(route_id=route.pk)
+    # The vehicle that is looked at first has what everybody else locks last.
+    for row, route in ((high, first), (low, second)):
+        Shipment.objects.filter(pk=row.pk).update(carried_by=route)
+    clock.now += timedelta(days=2)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def cancel():
+        lock_shipments([low.pk])
+        begun.set()
+        assert go_on.wait(20)
+        lock_shipments([high.pk])
+
+    cancelling = Holding.start(cancel)
+    assert begun.wait(20)
+    planner = Holding.start(plan_due_depots, atomic=False)
+    eventually(blocked_sessions)
+    go_on.set()
+    cancelling.result(20)
+    planner.result(20)
+    assert not Shipment.objects.filter(carried_by__isnull=False).exists()
 
 
 def test_what_it_was_to_bring_back_can_leave_then(clock, away):

@@ -8,7 +8,7 @@ from django.utils import timezone
 from routing import driving
 from routing.alerting import see_alert
 from routing.due import due_runs
-from routing.models import Alert, Route, Shipment, Stop, Vehicle
+from routing.models import Alert, Depot, Route, Shipment, Stop, Vehicle
 from routing.planning import plan_due_depots
 
 from .conftest import (
@@ -128,6 +128,24 @@ def test_a_shipment_that_missed_its_window_is_planned_for_the_next_day_and_told(
     assert alerts(Alert.Kind.WINDOW_MISSED) == 1
     plan(depot)
     assert told().count("shipment_delayed") == 1
+    books_balance()
+
+
+def test_what_cannot_be_ended_keeps_nothing_else_from_being_done_and_is_raised():
+    over = timezone.now() - timedelta(minutes=1)
+    make_depot("moor")
+    make_shipments(1, depot="moor", requested_until=over.isoformat())
+    Depot.objects.update(time_zone="Not/Known")  # to this machine, any more
+    make_depot("mill")
+    make_shipments(2, first=2)
+    row = Shipment.objects.filter(pk=parcel(3))
+    row.update(promised_from=over - timedelta(hours=2), promised_until=over)
+    settle()
+    with pytest.raises(ExceptionGroup) as raised:
+        plan_due_depots()
+    assert "Not/Known" in str(raised.value.exceptions)
+    assert (state(2), state(3)) == ("planned", "planned")
+    assert [tale["shipment_id"] for tale in data_of("shipment_delayed")] == [str(parcel(3))]
     books_balance()
 
 
