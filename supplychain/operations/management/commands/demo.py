@@ -46,8 +46,9 @@ LOG = FOLDER / "demo.log"
 STAGE = 300.0
 #: Of each hundred stops that many fail at the first try, and of the second tries as well.
 FAILING = 3
-#: How long orders may go unconfirmed: those that will be confirmed, and those that won't.
-PATIENT, IMPATIENT = timedelta(hours=1), timedelta(seconds=3)
+#: How long orders may go unconfirmed: those that will be confirmed, and those that won't, which a
+#: slow machine must have accepted by then.
+PATIENT, IMPATIENT = timedelta(hours=1), timedelta(seconds=15)
 #: Orders that come in for who looks at the pages.
 WORK_LEFT = 90
 
