@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from .current import Current
 from .days import day_of, stop_of
-from .insertion import Gaps, Offer
+from .insertion import Offer, drivable
 from .keeping import Keeper, Kept
 from .models import Depot, Route, Shipment, Stop
 from .places import promised, time_between
@@ -42,20 +42,9 @@ class Page:
         current = Current.read(depot, start)
         self.full = len(current.shipments) > MOST_STOPS
         there = [] if self.full else current.shipments
-        self._problem = problem_of(depot, start, there, travel_timeout=SHORT_TIMEOUT)
-        self._gaps = self._without_broken(current)
+        problem = problem_of(depot, start, there, travel_timeout=SHORT_TIMEOUT)
+        self._problem, self._gaps = drivable(problem, current.orders(problem))
         self._times = current.times()
-
-    def _without_broken(self, current: Current) -> Gaps:
-        """A route that can't be driven as it stands is the next run's business, not a place."""
-        orders = current.orders(self._problem)
-        gaps = Gaps(self._problem, orders)
-        broken = {key for key, stops in orders.items() if stops and key not in gaps.routes}
-        if not broken:
-            return gaps
-        vehicles = tuple(v for v in self._problem.vehicles if v.key not in broken)
-        self._problem = replace(self._problem, vehicles=vehicles)
-        return Gaps(self._problem, {k: o for k, o in orders.items() if k not in broken})
 
     @property
     def stops(self) -> int:

@@ -40,6 +40,17 @@ def cheapest_insertion(problem: Problem, plan: Plan, stop: Stop) -> Offer | None
     return Gaps(problem, orders).offer(stop)
 
 
+def drivable(problem: Problem, orders: Mapping[Key, Sequence[Stop]]) -> tuple[Problem, Gaps]:
+    """The gaps of a plan, and the problem without the vehicles whose routes can't be driven as they
+    stand: those are the next run's business, and no place for anybody."""
+    gaps = Gaps(problem, orders)
+    broken = {key for key, stops in orders.items() if stops and key not in gaps.routes}
+    if not broken:
+        return problem, gaps
+    left = replace(problem, vehicles=tuple(v for v in problem.vehicles if v.key not in broken))
+    return left, Gaps(left, {key: stops for key, stops in orders.items() if key not in broken})
+
+
 class Gaps:
     """The routes of a plan under construction, and every gap in them.
 

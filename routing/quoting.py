@@ -20,7 +20,7 @@ from .books import MOST_STOPS
 from .current import Current
 from .days import days_ahead, midnight, open_routes, seconds_down, seconds_up
 from .departures import Departure, undecided
-from .insertion import Gaps, Offer
+from .insertion import Offer, drivable
 from .keeping import Keeper, Kept
 from .models import Depot, Route, Shipment, Stop
 from .posing import problem_of
@@ -130,20 +130,9 @@ class _Day:
         problem = problem_of(
             depot, start, [] if self._full else shipments, travel_timeout=SHORT_TIMEOUT
         )
-        self._problem = _with_seat(problem)
-        self._gaps = self._without_broken(current)
+        problem = _with_seat(problem)
+        self._problem, self._gaps = drivable(problem, current.orders(problem))
         self._lock = threading.Lock()
-
-    def _without_broken(self, current: Current) -> Gaps:
-        """A route that can't be driven as it stands is the next run's business, not a place."""
-        orders = current.orders(self._problem)
-        gaps = Gaps(self._problem, orders)
-        broken = {key for key, stops in orders.items() if stops and key not in gaps.routes}
-        if not broken:
-            return gaps
-        vehicles = tuple(v for v in self._problem.vehicles if v.key not in broken)
-        self._problem = replace(self._problem, vehicles=vehicles)
-        return Gaps(self._problem, {k: o for k, o in orders.items() if k not in broken})
 
     @property
     def stops(self) -> int:
