@@ -5,7 +5,7 @@ from itertools import chain
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 
-from routing.insertion import Gaps, cheapest_insertion
+from routing.insertion import Gaps, cheapest_insertion, drivable
 from routing.problem import Plan
 from routing.reasons import hopeless
 from routing.schedule import planned_route
@@ -117,3 +117,13 @@ def test_one_more_stop_needs_no_new_matrix():
     longer = extended(before.travel, places, [late.place], Estimate())
     whole = problem(*before.stops, late).travel
     assert (longer.metres == whole.metres).all() and (longer.seconds == whole.seconds).all()
+
+
+def test_a_vehicle_whose_route_cannot_be_driven_as_it_stands_takes_nobody():
+    heavy, other, late = stop(1, kg=600), stop(2, kg=5), stop(3, kg=5)
+    small, big = van(1, kg=500, fixed_cost=0), van(2, fixed_cost=100)
+    given = problem(heavy, other, late, vehicles=[small, big])
+    left, gaps = drivable(given, {1: [heavy], 2: [other]})
+    assert [vehicle.key for vehicle in left.vehicles] == [2] and left.stops == given.stops
+    assert gaps.offer(late).vehicle.key == 2
+    assert drivable(given, {2: [heavy]})[0] == given
