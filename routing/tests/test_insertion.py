@@ -125,5 +125,6 @@ def test_a_vehicle_whose_route_cannot_be_driven_as_it_stands_takes_nobody():
     given = problem(heavy, other, late, vehicles=[small, big])
     left, gaps = drivable(given, {1: [heavy], 2: [other]})
     assert [vehicle.key for vehicle in left.vehicles] == [2] and left.stops == given.stops
-    assert gaps.offer(late).vehicle.key == 2
+    offer = gaps.offer(late)
+    assert offer and offer.vehicle.key == 2
     assert drivable(given, {2: [heavy]})[0] == given
