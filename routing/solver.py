@@ -86,7 +86,8 @@ def _plans(
     seed: int,
 ) -> list[Plan]:
     """The first plan, and what a search has made of it; the better first."""
-    at_once = began + max(FIRST_LEAST, FIRST_PART * seconds)
+    # From now on: what loading an engine took, once in a process, must leave nobody without a plan.
+    at_once = time.monotonic() + max(FIRST_LEAST, FIRST_PART * seconds)
     first = completed(problem, orders_of(problem, warm_start), until=at_once)
     until = began + seconds
     if len(problem.stops) == 1 or not searcher.covers(problem) or time.monotonic() >= until:

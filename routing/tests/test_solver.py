@@ -460,6 +460,19 @@ def test_a_search_pays(engine):
     assert solved(given, 1.5, engine=engine).cost < 0.97 * solved(given, 0).cost
 
 
+def test_an_engine_that_is_slow_to_load_leaves_nobody_without_a_plan(monkeypatch):
+    def slow(*asked, load=solver._engine):
+        """As the first import of one on a busy machine."""
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            pass
+        return load(*asked)
+
+    monkeypatch.setattr(solver, "_engine", slow)
+    given = problem(*(stop(n, north=0.01 * n) for n in range(1, 4)))
+    assert len(served(solve(given, seconds=0.2))) == 3
+
+
 def test_a_plan_without_time_says_so(monkeypatch):
     monkeypatch.setattr(solver, "FIRST_LEAST", 0.0)
     plan = solved(town(), seconds=0)
