@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 
 from conftest import ROOT, eventually
-from supplychain.native import processes
+from supplychain.native import processes, procfile
 
 UP = [sys.executable, "-m", "supplychain.native.up"]
 
@@ -141,9 +141,10 @@ def test_all_processes_run_until_told_to_end_and_none_is_left(
     with log.open("wb") as output:
         up = subprocess.Popen(UP, cwd=checkout, env=given, stdout=output, stderr=output)
     family: dict[int, int | None] = {}
+    workers = sum(name.startswith("worker_") for name, _ in procfile.read(ROOT / "Procfile"))
     try:
         eventually(lambda: up.poll() is not None or "The supply chain is up." in said(log), 120)
-        eventually(lambda: up.poll() is not None or said(log).count(" ready.") == 6, 120)
+        eventually(lambda: up.poll() is not None or said(log).count(" ready.") == workers, 120)
         assert up.poll() is None, said(log)
         family = {pid: processes.birth(pid) for pid in processes.family(up.pid)}
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
