@@ -15,6 +15,7 @@ from typing import Any
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Trunc
 from django.utils import timezone
+from django.utils.dateformat import format as date_format
 from django.utils.safestring import SafeString
 
 from . import access
@@ -117,7 +118,8 @@ def _movements(levels: Sequence[StockLevel]) -> list[StockMovement]:
 
 @dataclass(frozen=True)
 class _Scale:
-    """What the chart counts in: a moment is the end of so long a step."""
+    """What the chart counts in: a moment is the end of so long a step, and is written as Django
+    writes dates."""
 
     kind: str
     step: timedelta
@@ -131,9 +133,9 @@ class _Scale:
         return moments
 
 
-_MINUTES = _Scale("minute", timedelta(minutes=1), "%H:%M")
-_HOURS = _Scale("hour", timedelta(hours=1), "%d %b %H:00")
-_DAYS = _Scale("day", timedelta(days=1), "%d %b")
+_MINUTES = _Scale("minute", timedelta(minutes=1), "G:i")
+_HOURS = _Scale("hour", timedelta(hours=1), "j M H:00")
+_DAYS = _Scale("day", timedelta(days=1), "j M")
 
 
 def _scale(history: timedelta) -> _Scale:
@@ -160,7 +162,7 @@ def _chart(product: Product, levels: Sequence[StockLevel]) -> SafeString | str:
         Line(level.warehouse.code, _backwards(level.on_hand, moments, changes[level.pk]))
         for level in sorted(shown, key=lambda level: level.warehouse.code)
     ]
-    labels = [f"{at:{scale.label}}".lstrip("0") for at in moments]
+    labels = [date_format(at, scale.label) for at in moments]
     return step_chart(labels, lines, title=f"{product.sku} on hand by warehouse")
 
 

@@ -184,6 +184,16 @@ def test_a_short_history_is_drawn_in_smaller_steps(boss, on_day, days, label):
     assert all(re.fullmatch(label, text) for text in moments)
 
 
+def test_the_hour_after_midnight_has_its_nought(boss, on_day):
+    stocked(A={"york": 0})
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    ago = (timezone.now() - midnight) / timedelta(days=1)
+    on_day(ago - 1 / 48, lambda: receive("york", A=3))
+    chart = on_day(ago - 1 / 24, lambda: page(boss).chart)
+    moments = re.findall(r'y="212" [^>]*>([^<]*)<', chart)
+    assert moments == ["0:29", "0:36", "0:44", "0:52", "1:00"]
+
+
 def test_of_too_many_movements_only_whole_days_are_drawn(boss, on_day, monkeypatch):
     monkeypatch.setattr("inventory.product_page.DRAWN", 3)
     stocked(A={"york": 0})
