@@ -100,6 +100,7 @@ def _config(request: HttpRequest, depot: Depot, day: date) -> dict[str, Any]:
             "day": reverse("depot-day", args=[depot.code, day]),
             "plan": reverse("depot-plan", args=[depot.code]),
             "move": reverse("stop-move", args=[_ANY]),
+            "place": reverse("shipment-place", args=[_ANY]),
             "freeze": reverse("route-freeze", args=[_ANY]),
             "thaw": reverse("route-thaw", args=[_ANY]),
             "dispatch": reverse("route-dispatch", args=[_ANY]),

@@ -208,13 +208,29 @@ class MoveIn(StrictSerializer):
         return attrs
 
 
+class PlaceIn(MoveIn):
+    """A vehicle is named with the ``day``, and with the departure where its depot has any."""
+
+    day = serializers.DateField(required=False)
+    departs_at = serializers.DateTimeField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "vehicle" in attrs and "day" not in attrs:
+            raise serializers.ValidationError({"day": "Name the day on which the vehicle drives."})
+        if "route" in attrs and ("day" in attrs or "departs_at" in attrs):
+            raise serializers.ValidationError({"day": "The route has its day and departure."})
+        return super().validate(attrs)
+
+
 class MoveOut(serializers.Serializer[Any]):
     cost_difference = serializers.FloatField()
     km_difference = serializers.FloatField()
     faults = serializers.ListField(child=serializers.CharField())
     applied = serializers.BooleanField()
     position = serializers.IntegerField()
-    was = serializers.IntegerField(help_text="the position to move it back to")
+    was = serializers.IntegerField(
+        allow_null=True, help_text="the position to move it back to; null: it had no route"
+    )
 
 
 # --- plans and their versions ---------------------------------------------------------------

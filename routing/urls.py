@@ -15,6 +15,7 @@ urlpatterns = [
     path("routes/<uuid:pk>/thaw/", views.RouteThaw.as_view(), name="route-thaw"),
     path("routes/<uuid:pk>/next-stop/", views.NextStop.as_view(), name="next-stop"),
     path("stops/<uuid:pk>/move/", views.StopMove.as_view(), name="stop-move"),
+    path("shipments/<uuid:pk>/place/", views.ShipmentPlace.as_view(), name="shipment-place"),
     path("depots/<slug:code>/plan/", views.DepotPlan.as_view(), name="depot-plan"),
     path("depots/<slug:code>/days/<day:day>/", plan_views.Day.as_view(), name="depot-day"),
     path(

@@ -27,7 +27,7 @@ from . import alerting, asking, drivers, driving, moving, planning, quoting, sel
 from . import serializers as shapes
 from .api_access import Dispatching, Driving, SeeingProofs, Starting
 from .days import day_of
-from .models import MAX_PHOTOS, Alert, Depot, Plan, ProofPhoto, Route, Stop
+from .models import MAX_PHOTOS, Alert, Depot, Plan, ProofPhoto, Route, Shipment, Stop
 from .plan_shapes import PlanIn
 from .proofs import MAX_UPLOAD
 from .serializers import PlanRunOut, RouteDetailOut, RouteOut, RouteQuery
@@ -174,13 +174,34 @@ class StopMove(APIView):
         stop = get_object_or_404(Stop, pk=pk)
         body = shapes.MoveIn(data=request.data)
         body.is_valid(raise_exception=True)
-        asked = dict(body.validated_data)
-        if key := asked.pop("route", None):
-            asked["route_id"] = get_object_or_404(Route, pk=key).pk
-        else:
-            asked["vehicle_id"] = asked.pop("vehicle")
-        move = moving.move_stop(stop_id=stop.pk, **asked)
+        move = moving.move_stop(stop_id=stop.pk, **_asked(body))
         return Response(shapes.MoveOut(move).data)
+
+
+class ShipmentPlace(APIView):
+    permission_classes: Any = [Dispatching]
+    serializer_class = shapes.PlaceIn
+
+    @extend_schema(responses=shapes.MoveOut)
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Put a shipment that waits into a route, or into a new one of a vehicle that is free
+        then. 409 says which rules that would break; a dry run answers that, and what it costs,
+        and puts it nowhere."""
+        shipment = get_object_or_404(Shipment, pk=pk)
+        body = shapes.PlaceIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        move = moving.place_shipment(shipment_id=shipment.pk, **_asked(body))
+        return Response(shapes.MoveOut(move).data)
+
+
+def _asked(body: shapes.MoveIn) -> dict[str, Any]:
+    """By our names; a route that is not there is 404."""
+    asked = dict(body.validated_data)
+    if key := asked.pop("route", None):
+        asked["route_id"] = get_object_or_404(Route, pk=key).pk
+    else:
+        asked["vehicle_id"] = asked.pop("vehicle")
+    return asked
 
 
 class DepotPlan(APIView):

@@ -12,7 +12,16 @@ from routing.driving import dispatch_route
 from routing.models import Alert, Depot, Plan, Route, Shipment, Vehicle
 from supplychain.events.outbox import emit_all
 
-from .conftest import cancelled, hear, make_depot, make_shipments, plan, planned_route, stop_of
+from .conftest import (
+    cancelled,
+    hear,
+    make_depot,
+    make_shipments,
+    parcel,
+    plan,
+    planned_route,
+    stop_of,
+)
 from .test_api import API, call
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,6 +105,29 @@ def test_a_stop_is_moved_after_a_look_at_the_cost(staff):
     for body in ({}, both, {"route": "x"}, {"route": str(second.pk), "position": 0}, {"rout": 1}):
         assert call(staff, "post", path, body)[0] == 400
     assert call(staff, "post", path, {"route": str(uuid.uuid4())})[0] == 404
+
+
+def test_who_waits_is_put_into_a_route_after_a_look_at_the_cost(staff):
+    route = planned_route(1)
+    make_shipments(1, first=8)
+    path, day = f"shipments/{parcel(8)}/place/", str(route.day)
+    status, move = call(staff, "post", path, {"route": str(route.pk), "dry_run": True})
+    assert (status, move["applied"], move["faults"], move["was"]) == (200, False, [], None)
+    status, move = call(staff, "post", path, {"route": str(route.pk), "position": 1})
+    assert (status, move["applied"], move["position"]) == (200, True, 1)
+    assert route.stops.count() == 2
+    status, refused = call(staff, "post", path, {"route": str(route.pk)})
+    assert status == 409 and "It is planned" in refused["errors"][0]["reason"]
+    make_shipments(1, first=9)
+    path = f"shipments/{parcel(9)}/place/"
+    van = {"vehicle": route.vehicle_id}
+    both = {"route": str(route.pk), "day": day}
+    for body in ({}, van, {**van, "day": "soon"}, both, {"rout": 1}):
+        assert call(staff, "post", path, body)[0] == 400
+    assert call(staff, "post", path, {"route": str(uuid.uuid4())})[0] == 404
+    assert call(staff, "post", f"shipments/{uuid.uuid4()}/place/", {**van, "day": day})[0] == 404
+    status, move = call(staff, "post", path, {**van, "day": day, "dry_run": True})
+    assert status == 200 and move["position"] >= 1
 
 
 def test_a_driver_sees_one_stop_after_the_other_and_hands_over_to_a_name(staff):
@@ -212,6 +244,7 @@ def test_only_staff_may(client, django_user_model, who):
         *(("get", path) for path in ("routing/alerts/", f"routes/{route.pk}/next-stop/")),
         *(("post", f"routes/{route.pk}/{act}/") for act in ("freeze", "thaw")),
         ("post", f"stops/{stop_of().pk}/move/"),
+        ("post", f"shipments/{parcel(1)}/place/"),
         ("post", f"routing/alerts/{uuid.uuid4()}/seen/"),
     ]
     expected = 403 if who == "a channel" else 401

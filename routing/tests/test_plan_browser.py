@@ -236,18 +236,19 @@ def test_an_alert_is_seen(desk, routes, admin_user):
 
 
 def test_who_may_only_look_finds_nothing_to_press(chromium, live_server, client, routes):
+    make_shipments(1, first=9)
     looker = User.objects.create_user("looker", is_staff=True)
     looker.user_permissions.set(Permission.objects.filter(codename="view_route"))
     desk = Desk(chromium, live_server, client, looker)
     page = desk.open()
     unfold(page, routes[0])
-    for name in ("Plan now", "Freeze", "Dispatch", "Move"):
+    for name in ("Plan now", "Freeze", "Dispatch", "Move", "Put"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
     page.locator(".plan-stop .plan-link").first.click()
     expect(page.locator(".plan-popup")).to_be_visible()
     expect(page.locator(".plan-popup button")).to_have_count(0)
     expect(page.get_by_role("link", name="Driver")).to_have_count(0)
-    assert page.locator(".plan-stop[draggable]").count() == 0
+    assert page.locator("[draggable]").count() == 0
     desk.context.close()
     assert desk.wrong == []
 
@@ -392,6 +393,10 @@ def on_the_map(page, *stops):
 def pointed_to(page, stop):
     """Where its popup points to; it is closed again."""
     page.locator(f'[data-stop="{stop}"].plan-stop .plan-link').click()
+    return tip_of_popup(page)
+
+
+def tip_of_popup(page):
     tip = page.locator(".leaflet-popup-tip-container")
     expect(tip).to_be_visible()
     box = tip.bounding_box()
@@ -406,6 +411,55 @@ def drag(page, begin, end):
     page.mouse.move((begin["x"] + end["x"]) / 2, (begin["y"] + end["y"]) / 2)
     page.mouse.move(**end)
     page.mouse.up()
+
+
+def test_who_waits_is_put_into_a_route_by_the_keyboard_alone(desk, routes):
+    make_shipments(1, first=9)
+    page, (_, second) = desk.open(), routes
+    page.get_by_role("button", name="Put Customer 9 into a route").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#plan-dialog")).to_contain_text("Put Customer 9 into a route")
+    page.locator("#plan-move-route").select_option(str(second.pk))
+    expect(verdict(page)).to_contain_text("Cost")
+    expect(page.locator("#plan-confirm")).to_be_enabled()
+    page.keyboard.press("Tab")
+    page.locator("#plan-confirm").press("Enter")
+    expect(page.locator("#plan-messages")).to_contain_text(f"of {second.vehicle.name}")
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    expect(page.locator("#plan-unserved")).to_contain_text("Every shipment")
+    assert stop_of(9).route_id == second.pk
+    books_balance()
+
+
+def test_who_waits_is_dragged_from_the_list_below_to_a_route(desk, routes):
+    make_shipments(1, first=9)
+    page, (first, _) = desk.open(), routes
+    page.set_viewport_size({"width": 1440, "height": 2400})
+    page.locator("#plan-unserved tbody tr").drag_to(card(page, first))
+    expect(verdict(page)).to_contain_text("Cost")
+    expect(page.locator("#plan-move-route option:checked")).to_contain_text(first.vehicle.name)
+    page.locator("#plan-confirm").click()
+    expect(page.locator("#plan-messages")).to_contain_text(f"of {first.vehicle.name}")
+    assert stop_of(9).route_id == first.pk
+    books_balance()
+
+
+def test_who_waits_is_dragged_on_the_map_onto_a_route(desk, apart):
+    make_shipments(1, first=9, near=0.15)
+    page, (first, second) = desk.open(), apart
+    page.set_viewport_size({"width": 1440, "height": 2400})  # nothing is scrolled into view
+    unfold(page, first, second)
+    page.get_by_role("button", name="Zoom out").click()
+    (end,) = on_the_map(page, stops(second)[0])
+    page.get_by_role("button", name="Show Customer 9 on the map").click()
+    expect(page.locator(".plan-popup button")).to_contain_text("Put into a route")
+    drag(page, tip_of_popup(page), end)
+    expect(verdict(page)).to_contain_text("Cost")
+    expect(page.locator("#plan-move-route option:checked")).to_contain_text(second.vehicle.name)
+    page.locator("#plan-confirm").click()
+    expect(page.locator("#plan-messages")).to_contain_text(f"of {second.vehicle.name}")
+    assert stop_of(9).route_id == second.pk
+    books_balance()
 
 
 def test_the_order_within_a_route_is_changed(desk, routes):

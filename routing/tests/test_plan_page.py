@@ -92,6 +92,7 @@ def test_looking_is_not_moving(client, django_user_model):
     body = {"route": str(route.pk), "position": 2, "dry_run": True}
     asked = [
         (f"stops/{route.stops.earliest('position').pk}/move/", body),
+        (f"shipments/{parcel(1)}/place/", body),
         (f"routes/{route.pk}/freeze/", {}),
         (f"routes/{route.pk}/dispatch/", {}),
         ("depots/mill/plan/", {"wait": False}),

@@ -18,6 +18,7 @@ from routing.due import due_runs
 from routing.dynamic import COUNTED, MAY_WAIT
 from routing.fleet import Fleet
 from routing.models import Alert, Depot, Plan, PlanRun, Route, Shipment, Stop, Vehicle
+from routing.moving import MoveRefused, place_shipment
 from routing.planning import plan_depot, plan_due_depots
 from routing.quoting import Load, quote
 from routing.selectors import previous
@@ -744,3 +745,23 @@ def test_departures_are_kept_as_everybody_writes_them():
     depot.full_clean(exclude=["plan_asked_at"])
     assert depot.departures == "08:05, 10:00, 12:00"
     assert next(undecided(depot, time("07:00"))).at == time("08:05")
+
+
+def test_who_waits_is_put_by_hand_into_a_departure_and_leaves_with_it(clock):
+    depot = make_waves()
+    order(1)
+    tick(clock, "07:30")
+    for number in (2, 3):
+        order(number)
+    van = {"vehicle_id": depot.vehicles.latest("pk").pk, "day": MONDAY.date()}
+    for wrong in (None, time("11:00"), time("10:00", day=1)):
+        with pytest.raises(MoveRefused, match="08:00, 10:00, 12:00, 14:00"):
+            place_shipment(shipment_id=parcel(2), **van, departs_at=wrong)
+    assert place_shipment(shipment_id=parcel(2), **van, departs_at=time("12:00")).applied
+    assert departs(2) == time("12:00")
+    place_shipment(shipment_id=parcel(3), route_id=stop_of(2).route_id)
+    assert departs(3) == time("12:00")
+    tick(clock, "11:30")
+    assert departs(2) == departs(3) == time("12:00") and state(2) == "planned"
+    no_vehicle_is_in_two_tours()
+    books_balance()

@@ -1,5 +1,5 @@
-/** Promise: a stop that is dragged on the map over another route's stop is asked about there as in
- * the list, and let go anywhere else it stays where it is. */
+/** Promise: a stop, or who has no route yet, that is dragged on the map over another route's stop is
+ * asked about there as in the list, and let go anywhere else it stays where it is. */
 
 const L = window.L;
 /** Pixels: from here on it is a drag, and so near is over a stop. */
@@ -15,12 +15,12 @@ export class Carrying {
 
   /** The button went down on a stop that may move. The map tells only some of what the mouse does
    * from then on, and nothing above other stops: the document is listened to. */
-  lift(stop, marker, event) {
+  lift(stop, marker, event, colour) {
     if (event.originalEvent.button !== 0) return;
     const start = event.containerPoint;
     const move = (moved) => {
       const point = this.map.mouseEventToContainerPoint(moved);
-      if (!this.moving.dragging && point.distanceTo(start) > BEGINS) this.begin(stop, marker);
+      if (!this.moving.dragging && point.distanceTo(start) > BEGINS) this.begin(stop, marker, colour);
       if (this.moving.dragging) this.over(stop, marker, point);
     };
     this.map.dragging.disable();
@@ -28,10 +28,10 @@ export class Carrying {
     document.addEventListener("mouseup", () => (document.removeEventListener("mousemove", move), this.drop(stop)), { once: true });
   }
 
-  begin(stop, marker) {
+  begin(stop, marker, colour) {
     marker.closeTooltip();
     this.moving.carry(stop);
-    this.line.setStyle({ color: marker.options.fillColor }).addTo(this.map);
+    this.line.setStyle({ color: colour }).addTo(this.map);
     this.map.getContainer().classList.add("carrying");
   }
 

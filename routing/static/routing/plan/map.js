@@ -7,6 +7,8 @@ import { h } from "./dom.js";
 
 const L = window.L;
 const DIM = 0.18;
+/** Who has no route. */
+const STRANDED = "#b91c1c";
 /** Labels of cities in view at once, and the pixels between two of them. */
 const CITIES = 40;
 /** A name that begins so near to the depot's sign would lie below it. */
@@ -178,7 +180,7 @@ export class PlanMap {
     marker.bindPopup(() => this.popup(route, stop), this.popupOptions());
     this.remember(marker, stop.id);
     marker.on("click", () => this.select(route.id, stop.id));
-    if (this.movable(route, stop)) marker.on("mousedown", (event) => this.carrying.lift(stop, marker, event));
+    if (this.movable(route, stop)) marker.on("mousedown", (event) => this.carrying.lift(stop, marker, event, route.colour));
     this.stops.set(stop.id, marker.addTo(this.drawn));
   }
 
@@ -225,13 +227,26 @@ export class PlanMap {
 
   unserved(shipments) {
     for (const shipment of shipments) {
-      const marker = L.circleMarker(at(shipment), { renderer: this.canvas, radius: 5, color: "#b91c1c", weight: 2, fill: true, fillColor: "#fff", fillOpacity: 0.9, dashArray: "2 2", bubblingMouseEvents: false });
+      const marker = L.circleMarker(at(shipment), { renderer: this.canvas, radius: 5, color: STRANDED, weight: 2, fill: true, fillColor: "#fff", fillOpacity: 0.9, dashArray: "2 2", bubblingMouseEvents: false });
       const why = shipment.reason || "waits for the next plan";
       marker.bindTooltip(() => tip(`Without a route: ${shipment.customer}`, why));
-      marker.bindPopup(() => h("div", { class: "plan-popup" }, h("strong", {}, shipment.customer), h("div", {}, shipment.address), h("p", {}, `Without a route: ${why}`), this.linksOf(shipment)), this.popupOptions());
+      marker.bindPopup(() => this.popupOfUnserved(shipment, why), this.popupOptions());
       this.remember(marker, shipment.shipment_id);
+      if (this.config.mayChange) marker.on("mousedown", (event) => this.carrying.lift(shipment, marker, event, STRANDED));
       this.stranded.set(shipment.shipment_id, marker.addTo(this.drawn));
     }
+  }
+
+  popupOfUnserved(shipment, why) {
+    return h(
+      "div",
+      { class: "plan-popup" },
+      h("strong", {}, shipment.customer),
+      h("div", {}, shipment.address),
+      h("p", {}, `Without a route: ${why}`),
+      this.linksOf(shipment),
+      this.config.mayChange && h("button", { type: "button", class: "plan-small", on: { click: () => this.moving.dialog(shipment) } }, "Put into a route…"),
+    );
   }
 
   /** One that has no route. */

@@ -1,5 +1,6 @@
-/** Promise: before a stop is moved one sees what it costs and which rule it would break; nothing is
- * moved that was not confirmed, and a move can be taken back by moving back. */
+/** Promise: before a stop is moved, or who waits is put into a route, one sees what it costs and which
+ * rule it would break; nothing is done that was not confirmed, and a move can be taken back by moving
+ * back. */
 
 import { ask } from "./api.js";
 import { open } from "./dialog.js";
@@ -22,9 +23,12 @@ export class Moving {
   // --- asking -------------------------------------------------------------------------------
 
   /** `to`: a route, or a vehicle without one; and the place, or null for the cheapest. */
-  async asked(stop, { route, vehicle, position }, dry, signal) {
-    const body = { ...(route ? { route: route.id } : { vehicle: vehicle.id }), dry_run: dry, ...(position ? { position } : {}) };
-    return (await ask(this.urls.move(stop.id), { body, signal })).data;
+  async asked(stop, { route, vehicle, departs_at, position }, dry, signal) {
+    const when = waits(stop) ? { day: this.day().day, ...(departs_at ? { departs_at } : {}) } : {};
+    const target = route ? { route: route.id } : { vehicle: vehicle.id, ...when };
+    const body = { ...target, dry_run: dry, ...(position ? { position } : {}) };
+    const url = waits(stop) ? this.urls.place(stop.shipment_id) : this.urls.move(stop.id);
+    return (await ask(url, { body, signal })).data;
   }
 
   /** The verdict in words, and whether it may be done. Of a request that was given up: null. */
@@ -42,21 +46,29 @@ export class Moving {
 
   // --- the dialog ---------------------------------------------------------------------------
 
-  /** Where a stop may go: open routes of its departure, and vehicles without one. */
+  /** Where a stop may go: open routes of its departure, and vehicles without one; who waits, into
+   * those of any departure. */
   targets(stop) {
     const day = this.day();
-    const own = day.route.get(stop.route);
-    const routes = day.routes.filter((route) => route.open && route.departs_at === own.departs_at);
+    const open = day.routes.filter((route) => route.open);
+    const all = open.length ? [...new Set(open.map((route) => route.departs_at))].sort() : [null];
+    const departures = waits(stop) ? all : [day.route.get(stop.route).departs_at];
+    return departures.flatMap((departs_at) => this.targetsAt(stop, open.filter((route) => route.departs_at === departs_at), departs_at));
+  }
+
+  targetsAt(stop, routes, departs_at) {
     const busy = new Set(routes.map((route) => route.vehicle_id));
-    const idle = day.vehicles.filter((vehicle) => vehicle.active && !busy.has(vehicle.id));
+    const idle = this.day().vehicles.filter((vehicle) => vehicle.active && !busy.has(vehicle.id));
+    const leaves = departs_at && waits(stop) ? `, departure ${clock(departs_at)}` : "";
     return [
-      ...routes.map((route) => ({ key: route.id, route, name: `${route.label} · ${route.vehicle}${route.id === stop.route ? " (its own)" : ""}` })),
-      ...idle.map((vehicle) => ({ key: `vehicle ${vehicle.id}`, vehicle, name: `${vehicle.name}, a new route` })),
+      ...routes.map((route) => ({ key: route.id, route, name: `${route.label} · ${route.vehicle}${leaves}${route.id === stop.route ? " (its own)" : ""}` })),
+      ...idle.map((vehicle) => ({ key: `vehicle ${vehicle.id} ${departs_at}`, vehicle, departs_at, name: `${vehicle.name}${leaves}, a new route` })),
     ];
   }
 
   dialog(stop, preset = null) {
     const targets = this.targets(stop);
+    if (!targets.length) return say("No route of this day is open, and no vehicle is active.", { kind: "bad", key: "moved" });
     const first = targets.find(({ route }) => route && route === (preset?.route ?? nearest(stop, targets))) ?? targets[0];
     const routeField = h("select", { id: "plan-move-route" }, targets.map(({ key, name }) => h("option", { value: key, selected: key === first.key }, name)));
     const placeField = h("select", { id: "plan-move-place" });
@@ -64,8 +76,8 @@ export class Moving {
     const content = h("div", { class: "plan-form" }, h("label", {}, "Route", routeField), h("label", {}, "Place", placeField), verdict);
     const to = () => ({ ...targets.find(({ key }) => key === routeField.value), position: Number(placeField.value) || null });
     let asking = null;
-    const close = open(`Move stop ${stop.number}, ${stop.customer}`, content, {
-      label: "Move it here",
+    const close = open(waits(stop) ? `Put ${stop.customer} into a route` : `Move stop ${stop.number}, ${stop.customer}`, content, {
+      label: waits(stop) ? "Put it here" : "Move it here",
       act: (button) => this.apply(stop, to(), button, verdict, close),
       closed: () => asking?.abort(),
     });
@@ -93,14 +105,12 @@ export class Moving {
   }
 
   async apply(stop, to, button, verdict, close) {
-    const own = this.day().route.get(stop.route);
-    // A route that loses its last stop is withdrawn: back means to its vehicle then.
-    const from = { ...(own.stops.length > 1 ? { route: own } : { vehicle: own.vehicleRow }), name: own.vehicle };
+    const from = waits(stop) ? null : this.from(stop);
     button.disabled = true;
     try {
       const move = await this.asked(stop, to, false);
       close();
-      this.told(stop, { ...from, position: move.was }, to, move);
+      this.told(stop, from && { ...from, position: move.was }, to, move);
     } catch (failure) {
       verdict.textContent = failure.message;
       verdict.className = "plan-verdict bad";
@@ -108,10 +118,16 @@ export class Moving {
     await this.changed();
   }
 
+  from(stop) {
+    const own = this.day().route.get(stop.route);
+    // A route that loses its last stop is withdrawn: back means to its vehicle then.
+    return { ...(own.stops.length > 1 ? { route: own } : { vehicle: own.vehicleRow }), name: own.vehicle };
+  }
+
   told(stop, from, to, move) {
     say(`${stop.customer} is stop ${move.position} of ${(to.route?.vehicle ?? to.vehicle.name)} now: cost ${signed(move.cost_difference)}, ${signed(move.km_difference, 1)} km.`, {
       key: "moved",
-      action: { label: "Undo", act: () => this.back(stop, from) },
+      action: from && { label: "Undo", act: () => this.back(stop, from) },
     });
   }
 
@@ -220,6 +236,9 @@ export class Moving {
 }
 
 const hint = () => document.getElementById("plan-hint");
+
+/** Whether it has no route yet. */
+const waits = (stop) => stop.id === undefined;
 
 /** The other route that comes nearest to a stop: there it is tried first. */
 function nearest(stop, targets) {

@@ -29,7 +29,7 @@ class Page {
     this.config = config;
     this.urls = {
       ...config.urls,
-      ...Object.fromEntries(["move", "freeze", "thaw", "dispatch", "seen", "shipment", "route", "drive"].map((name) => [name, keyed(name)])),
+      ...Object.fromEntries(["move", "place", "freeze", "thaw", "dispatch", "seen", "shipment", "route", "drive"].map((name) => [name, keyed(name)])),
       compare: (now, before) => config.urls.compare.replace("plans/0/against/0/", `plans/${now}/against/${before}/`),
     };
     this.view = { selected: null, hovered: null, found: null, expanded: new Set(), hover: (id) => this.hover(id) };
@@ -52,6 +52,8 @@ class Page {
       select,
       hover: this.view.hover,
       show: (route) => this.frame(route),
+      showUnserved: (row) => this.showUnserved(row),
+      linksOf,
       toggle: (id) => this.toggle(id),
       move: (stop) => this.moving.dialog(stop),
       drag: (row, stop) => this.moving.drag(row, stop),
@@ -121,7 +123,7 @@ class Page {
 
   drawFound() {
     drawList($("plan-list"), this.day, this.view, this.act);
-    drawUnserved($("plan-unserved"), this.day, this.view, (row) => this.linksOf(row), (row) => this.showUnserved(row));
+    drawUnserved($("plan-unserved"), this.day, this.view, this.act);
   }
 
   linksOf({ shipment_id, order_id, correlation_id }) {

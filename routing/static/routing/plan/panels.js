@@ -67,7 +67,8 @@ export function advice(reason) {
   return (ADVICE.find(([pattern]) => pattern.test(reason)) ?? [null, "It is tried again when something changes, at the latest tomorrow."])[1];
 }
 
-export function drawUnserved(box, day, view, linksOf, show) {
+/** `act`: show (on the map), linksOf, and for who may change the plan move and drag. */
+export function drawUnserved(box, day, view, act) {
   const rows = day.unplanned.filter((shipment) => !view.found || view.found.unplanned.has(shipment.shipment_id));
   const total = day.unplanned_total;
   if (!total) {
@@ -77,29 +78,32 @@ export function drawUnserved(box, day, view, linksOf, show) {
   const shown = view.allUnserved ? rows : rows.slice(0, ROWS);
   const all = () => {
     view.allUnserved = true;
-    drawUnserved(box, day, view, linksOf, show);
+    drawUnserved(box, day, view, act);
   };
   replace(
     box,
     h("h2", {}, `Without a route: ${number(total)}`),
     total > day.unplanned.length ? h("p", { class: "plan-quiet" }, `The first ${number(day.unplanned.length)}, the longest waiting first.`) : null,
     rows.length
-      ? h("div", { class: "plan-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Customer", "Wanted", "Load", "Why", "What to do", ""].map((title) => h("th", { scope: "col" }, title)))), h("tbody", {}, shown.map((row) => unserved(row, day, linksOf, show)))))
+      ? h("div", { class: "plan-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Customer", "Wanted", "Load", "Why", "What to do", ""].map((title) => h("th", { scope: "col" }, title)))), h("tbody", {}, shown.map((row) => unserved(row, day, act)))))
       : h("p", { class: "plan-quiet" }, "None of them matches."),
     rows.length > shown.length ? h("button", { type: "button", class: "plan-button", on: { click: all } }, `Show all ${number(rows.length)}`) : null,
   );
 }
 
-function unserved(row, day, linksOf, show) {
+function unserved(row, day, act) {
   const wanted = row.promised_until ? span(row.promised_from, row.promised_until, day.day) : span(row.requested_from, row.requested_until, day.day);
-  return h(
+  const button = (name, label, says, run) => h("button", { type: "button", class: "plan-small", "data-focus": `${name}-${row.shipment_id}`, "aria-label": says, on: { click: run } }, label);
+  const line = h(
     "tr",
-    { "data-shipment": row.shipment_id },
-    h("td", {}, h("b", {}, row.customer), h("div", { class: "plan-quiet" }, row.address)),
+    { "data-shipment": row.shipment_id, draggable: act.mayChange ? "true" : null },
+    h("td", {}, act.mayChange ? h("span", { class: "plan-grip", "aria-hidden": "true" }, "⠿") : null, h("b", {}, row.customer), h("div", { class: "plan-quiet" }, row.address)),
     h("td", {}, wanted),
     h("td", { class: "plan-nowrap" }, `${number(row.weight_kg, 1)} kg, ${number(row.volume_m3, 2)} m³`),
     h("td", {}, row.reason || `Waits for the next plan since ${clock(row.ready_at)}`, row.attempts ? h("div", { class: "plan-quiet" }, `${many(row.attempts, "failed attempt")} before`) : null),
     h("td", {}, advice(row.reason)),
-    h("td", {}, h("button", { type: "button", class: "plan-small", "data-focus": `unserved-${row.shipment_id}`, "aria-label": `Show ${row.customer} on the map`, on: { click: () => show(row) } }, "Show"), linksOf(row)),
+    h("td", {}, h("div", { class: "plan-route-actions" }, button("unserved", "Show", `Show ${row.customer} on the map`, () => act.showUnserved(row)), act.mayChange && button("place", "Put into…", `Put ${row.customer} into a route…`, () => act.move(row))), act.linksOf(row)),
   );
+  if (act.mayChange) act.drag(line, row);
+  return line;
 }
