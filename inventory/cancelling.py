@@ -19,6 +19,7 @@ from routing.events import ShipmentCutAnswer, ShipmentReduced
 from supplychain.events import Event
 from supplychain.events.context import new_id
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import update
 
 from . import events as tell
 from . import locks, releasing
@@ -238,13 +239,11 @@ class _Cutting:
         self._emissions.append(Emission(told, allocation, cause=cause))
 
     def save(self) -> None:
-        Allocation.objects.bulk_update(
-            self._held.allocations.values(), ["taken_back", "kept", "wanted"], batch_size=500
-        )
+        update(self._held.allocations.values(), ["taken_back", "kept", "wanted"])
         rows = self._waiting.values()
-        Backorder.objects.bulk_update([r for r in rows if r.quantity], ["quantity"], 500)
+        update([row for row in rows if row.quantity], ["quantity"])
         Backorder.objects.filter(pk__in=[r.pk for r in rows if not r.quantity]).delete()
-        Reservation.objects.bulk_update(self._shrunk.values(), ["quantity", "state"], 500)
+        update(self._shrunk.values(), ["quantity", "state"])
         self._held.ledger.write()
         Cut.objects.bulk_create(self._cuts)
         emit_all(by_type(self._emissions))
@@ -388,10 +387,10 @@ class _Answers:
             self._emissions.append(Emission(told, allocation, cause=cause))
 
     def _save(self) -> None:
-        Cut.objects.bulk_update(self._cuts, ["state"], 500)
+        update(self._cuts, ["state"])
         touched = [self._held.allocations[pk] for pk in {c.allocation_id for c in self._cuts}]
-        Allocation.objects.bulk_update(touched, ["wanted", "kept"], 500)
-        Reservation.objects.bulk_update(self._rows, ["quantity", "state"], 500)
+        update(touched, ["wanted", "kept"])
+        update(self._rows, ["quantity", "state"])
         self._ledger.write()
         emit_all(by_type(self._emissions))
 

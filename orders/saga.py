@@ -34,6 +34,7 @@ from routing.events import (
 from supplychain.errors import SupplyChainError
 from supplychain.events import Event
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import update
 
 from . import arrivals
 from . import events as tell
@@ -88,7 +89,7 @@ _SHIPMENT_FIELDS = [
 
 
 def _save(journeys: list[Journey]) -> None:
-    Order.objects.bulk_update(
+    update(
         [j.order for j in journeys],
         [
             "status",
@@ -106,9 +107,7 @@ def _save(journeys: list[Journey]) -> None:
         unique_fields=["shipment_id"],
         update_fields=_SHIPMENT_FIELDS,
     )
-    OrderLine.objects.bulk_update(
-        [line for j in journeys for line in j.lines.values()], ["kept"], batch_size=500
-    )
+    update([line for j in journeys for line in j.lines.values()], ["kept"])
     StatusChange.objects.bulk_create([step for j in journeys for step in j.steps])
     emit_all(_in_rounds([j.emissions for j in journeys]))
 

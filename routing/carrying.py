@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from supplychain.events.outbox import Emission
+from supplychain.rows import update
 
 from . import events as tell
 from .alerting import alert
@@ -43,9 +44,7 @@ def unload(routes: Collection[Route]) -> list[Emission]:
     loaded = Shipment.objects.filter(carried_by__in=routes).values_list("pk", flat=True)
     shipments = list(lock_shipments(loaded).values())
     emissions = _unloaded(shipments, timezone.now())
-    Shipment.objects.bulk_update(
-        shipments, ["carried_by", "release_at", "event_sequence"], batch_size=500
-    )
+    update(shipments, ["carried_by", "release_at", "event_sequence"])
     return emissions
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from inventory.events import ShipmentCutRequested
 from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import update
 
 from . import events as tell
 from .goods import take_out
@@ -48,13 +49,12 @@ def cut_shipments(*, requests: Sequence[ShipmentCutRequested]) -> None:
 
 def _save(answers: list[CutAnswer], emissions: list[Emission]) -> None:
     changed = list({answer.shipment_id: answer.shipment for answer in answers}.values())
-    Shipment.objects.bulk_update(
+    update(
         changed,
         [
             *("state", "weight_kg", "volume_m3", "items", "goods"),
             *("unplannable_reason", "event_sequence"),
         ],
-        batch_size=500,
     )
     emptied = [shipment.pk for shipment in changed if shipment.state == S.CANCELLED]
     Stop.objects.filter(shipment__in=emptied, state=Stop.State.PENDING).update(

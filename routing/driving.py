@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import update
 
 from . import carrying
 from . import events as tell
@@ -79,7 +80,7 @@ def dispatch_route(*, route_id: UUID) -> Route:
         )
         emissions.append(_of(shipment, told))
     fields = ["state", "carried_by", "event_sequence"]
-    Shipment.objects.bulk_update(shipments, fields, batch_size=500)
+    update(shipments, fields)
     if shipments:
         _move(route, Route.State.DISPATCHED)
         ids = [shipment.pk for shipment in shipments]
@@ -215,7 +216,7 @@ class _Round:
             else:
                 self._fail(stop, shipment, reason)
         fields = ["state", "ended_at", "reason", "proof_name", "reference"]
-        Stop.objects.bulk_update(stops, fields, batch_size=500)
+        update(stops, fields)
         return self
 
     def _deliver(self, stop: Stop, shipment: Shipment) -> None:
@@ -257,13 +258,12 @@ class _Round:
             carrying.hold_back(self.route, self.undelivered)
         else:
             self._complete()
-        Shipment.objects.bulk_update(
+        update(
             {*self.ended, *self.undelivered},
             [
                 *("state", "attempts", "ready_at", "release_at", "carried_by", "told_eta"),
                 *(*PROMISE_FIELDS, "event_sequence"),
             ],
-            batch_size=500,
         )
         emit_all(self.emissions)
 

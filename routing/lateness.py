@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from supplychain.events.outbox import Emission
+from supplychain.rows import update
 
 from . import events as tell
 from .days import place_of
@@ -51,8 +52,8 @@ def timed_again(route: Route) -> list[Emission]:
             emissions.append(_told(route, stop, shipment))
             moved.append(shipment)
     _end(route, moment + _drive(int(seconds[len(stops), len(stops) + 1])))
-    Stop.objects.bulk_update(stops, ["eta", "planned_eta"], batch_size=500)
-    Shipment.objects.bulk_update(moved, ["told_eta", "event_sequence"], batch_size=500)
+    update(stops, ["eta", "planned_eta"])
+    update(moved, ["told_eta", "event_sequence"])
     return emissions
 
 

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import update
 
 from . import carrying
 from . import events as tell
@@ -113,8 +114,8 @@ def _give_up(route_ids: list[UUID]) -> None:
         route.state = Route.State.WITHDRAWN
         emissions.append(_withdrawn(route))
         emissions += alert(route.depot, Alert.Kind.NOT_DISPATCHED, {route.pk: _text(route)})
-    Stop.objects.bulk_update(stops, ["state", "ended_at", "reason"], batch_size=500)
-    Route.objects.bulk_update(routes, ["state", "event_sequence"], batch_size=500)
+    update(stops, ["state", "ended_at", "reason"])
+    update(routes, ["state", "event_sequence"])
     _save(shipments.values())
     emit_all(emissions)
 
@@ -206,7 +207,7 @@ def _not_completed(route: Route) -> str:
 def _save(shipments: Iterable[Shipment]) -> None:
     fields = ["state", "missed_at", "release_at", "ready_at", "unplannable_reason"]
     names = [*fields, *PROMISE_FIELDS, "event_sequence"]
-    Shipment.objects.bulk_update(list(shipments), names, batch_size=500)
+    update(shipments, names)
 
 
 def _text(route: Route) -> str:

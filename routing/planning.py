@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from supplychain.errors import SupplyChainError
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import update
 
 from . import events as tell
 from . import storing
@@ -393,9 +394,7 @@ def _tell_unplannable(
         emissions.append(_unplannable(run.depot, shipment))
     emissions += alert(run.depot, Alert.Kind.FELL_OUT, texts)
     emissions += alert_of_unplannable(run.depot, news)
-    Shipment.objects.bulk_update(
-        rows, [*storing.PROMISE_FIELDS, "unplannable_reason", "event_sequence"], batch_size=500
-    )
+    update(rows, [*storing.PROMISE_FIELDS, "unplannable_reason", "event_sequence"])
     emit_all(emissions)
 
 

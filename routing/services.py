@@ -15,6 +15,7 @@ from orders.events import OrderCancelled
 from supplychain.errors import SupplyChainError
 from supplychain.events import Event
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import update
 
 from . import events as tell
 from .models import MAX_HOURS, MAX_KG, MAX_M3, Depot, OrderStanding, Shipment, Stop, Vehicle
@@ -135,7 +136,7 @@ def cancel_locked(shipment_ids: set[UUID], causes: dict[UUID, Event]) -> None:
         for row in here
         if (told := _end_here(row))
     ]
-    Shipment.objects.bulk_update(here, ["state", "event_sequence"])
+    update(here, ["state", "event_sequence"])
     Stop.objects.filter(shipment__in=here, state=Stop.State.PENDING).update(
         state=Stop.State.DROPPED, ended_at=timezone.now(), reason="the order was cancelled"
     )

@@ -16,6 +16,7 @@ from django.utils import timezone
 from supplychain.errors import SupplyChainError
 from supplychain.events.context import new_id
 from supplychain.events.outbox import Emission, emit_all
+from supplychain.rows import insert, update
 
 from . import events as tell
 from .alerting import end_alerts_of_planned
@@ -164,7 +165,10 @@ class _Writing:
         self._changed: set[UUID] = set()
         self._stops: dict[UUID, list[Stop]] = {}
         self._shipments: dict[UUID, Shipment] = {}
-        self._emissions: list[Emission] = []
+        #: Of one kind each, which are written together; of a shipment the planned come first.
+        self._planned: list[Emission] = []
+        self._late: list[Emission] = []
+        self._of_routes: list[Emission] = []
         self._vehicles = Vehicle.objects.filter(depot=current.depot).in_bulk()
 
     # --- a route ------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ class _Writing:
             self._changed.add(route.pk)
             route.version = self._version
         if changed or notable(route.starts_at, started):
-            self._emissions.append(Emission(_route_told(route, keys), route, route.advance()))
+            self._of_routes.append(Emission(_route_told(route, keys), route, route.advance()))
 
     def _new(self, planned: PlannedRoute) -> Route:
         return Route(
@@ -230,7 +234,7 @@ class _Writing:
         keep_promise(shipment, stop.eta)
         shipment.told_eta = stop.eta
         self._shipments[shipment.pk] = shipment
-        self._emissions.append(_of(shipment, _planned_told(stop, self._now)))
+        self._planned.append(_of(shipment, _planned_told(stop, self._now)))
         # Within the window that it was promised, the first plan changes nothing.
         as_promised = not had_one and shipment.promised_until is not None
         if told_before and notable(stop.eta, told_before) and not as_promised:
@@ -243,7 +247,7 @@ class _Writing:
                 reason="planned again",
                 time_zone=stop.route.depot.time_zone,
             )
-            self._emissions.append(_of(shipment, changed))
+            self._late.append(_of(shipment, changed))
 
     # --- the whole ----------------------------------------------------------------------------
 
@@ -257,14 +261,14 @@ class _Writing:
             self._drop(stop)
         old = {route.pk for route in self._current.routes}
         Route.objects.bulk_create([r for r in self._routes.values() if r.pk not in old])
-        Route.objects.bulk_update(self._current.routes, _ROUTE_FIELDS, batch_size=500)
+        update(self._current.routes, _ROUTE_FIELDS)
         self._write_stops(gone, out)
-        Shipment.objects.bulk_update(self._shipments.values(), _SHIPMENT_FIELDS, batch_size=500)
+        update(self._shipments.values(), _SHIPMENT_FIELDS)
         if self.outcome.planned:
             end_alerts_of_planned(self._current.depot)
         if self._changed or gone:
             self._keep_version()
-        emit_all(self._emissions)
+        emit_all([*self._planned, *self._late, *self._of_routes])
 
     def _withdraw(self, route: Route) -> None:
         route.state, route.version = Route.State.WITHDRAWN, self._version
@@ -275,7 +279,7 @@ class _Writing:
             day=route.day,
             reason="planned again without it",
         )
-        self._emissions.append(Emission(told, route, route.advance()))
+        self._of_routes.append(Emission(told, route, route.advance()))
 
     def _drop(self, stop: Stop) -> None:
         stop.state, stop.ended_at = Stop.State.DROPPED, self._now
@@ -299,9 +303,9 @@ class _Writing:
                 stop.position = position
                 rows.append(stop)
         old.delete()
-        Stop.objects.bulk_create(rows, batch_size=1000)
+        insert(rows)
         kept = [stop for pk, stops in self._stops.items() if pk not in touched for stop in stops]
-        Stop.objects.bulk_update(kept, ["eta"], batch_size=500)
+        update(kept, ["eta"])
 
     def _keep_version(self) -> None:
         standing, theirs = self._untouched()

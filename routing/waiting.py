@@ -12,6 +12,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from supplychain.rows import update
+
 from .current import lock_depot
 from .days import HORIZON_DAYS, RUN_SHIPMENTS, day_of, midnight, window_of
 from .departures import undecided
@@ -51,7 +53,7 @@ def hold(depot: Depot, shipment_ids: Collection[UUID], *, decided: bool) -> dict
             drop_place(row)
             homeless[row.pk] = why
     fields = [*PROMISE_FIELDS, "unplannable_reason"]
-    Shipment.objects.bulk_update(rows, fields, batch_size=500)
+    update(rows, fields)
     return homeless
 
 

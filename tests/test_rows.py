@@ -1,9 +1,9 @@
-"""rows.insert(): the same rows as bulk_create makes."""
+"""rows.insert() and rows.update(): the same rows as bulk_create and bulk_update make."""
 
 from datetime import date
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.forms.models import model_to_dict
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -104,3 +104,86 @@ def test_what_is_there_stays_as_it_is_and_what_is_new_is_named():
     assert rows.insert_new([again, second]) == set()
     assert Allocation.objects.get(pk=first.pk).channel == first.channel
     assert rows.insert_new([]) == set()
+
+
+def reservations(count):
+    place = Warehouse.objects.create(code="x", name="x", latitude=1, longitude=1)
+    things = [Product(sku=f"{n}", name="A", weight_kg=1, volume_m3=1) for n in range(count)]
+    Product.objects.bulk_create(things)
+    levels = [StockLevel(warehouse=place, product=thing) for thing in things]
+    StockLevel.objects.bulk_create(levels)
+    order = allocation()
+    order.save()
+    made = [
+        Reservation(shipment_id=new_id(), allocation=order, level=level, quantity=3)
+        for level in levels
+    ]
+    Reservation.objects.bulk_create(made)
+    return made
+
+
+def changed(row, n):
+    """Something of each kind, and some of it nothing."""
+    row.quantity, row.state = n, Reservation.State.COMMITTED
+    row.shipment_id = new_id()
+    row.pick_on = date(2026, 5, 4) if n % 2 else None
+    row.expires_at = timezone.now() if n % 3 else None
+    return row
+
+
+def test_the_same_as_bulk_update():
+    made = reservations(7)
+    for n, row in enumerate(made):
+        changed(row, n + 1)
+    names = ["quantity", "state", "shipment_id", "pick_on", "expires_at"]
+    rows.update(made[:-1], names)
+    mine = [model_to_dict(row) for row in Reservation.objects.order_by("pk")]
+    Reservation.objects.bulk_update(made[:-1], names)
+    assert mine == [model_to_dict(row) for row in Reservation.objects.order_by("pk")]
+    assert {row["quantity"] for row in mine} == {1, 2, 3, 4, 5, 6}
+    assert mine[-1]["state"] == "held", "who is not named stays"
+
+
+def test_no_other_field_is_touched_and_nothing_is_nothing():
+    (row,) = reservations(1)
+    changed(row, 5)
+    rows.update([row], ["quantity"])
+    found = Reservation.objects.get()
+    assert (found.quantity, found.state, found.pick_on) == (5, "held", None)
+    assert found.shipment_id != row.shipment_id
+    rows.update([], ["quantity"])
+
+
+def test_floats_words_documents_and_keys_are_updated():
+    made = [allocation(), allocation()]
+    Allocation.objects.bulk_create(made)
+    for row in made:
+        row.wanted, row.destination = {"B": 1}, {"city": "50 % of O'Neill 😀", "latitude": 1.5}
+        row.correlation_id = "%s"
+    rows.update(made, ["wanted", "destination", "correlation_id"])
+    for found in Allocation.objects.all():
+        assert (found.wanted, found.correlation_id) == ({"B": 1}, "%s")
+        assert found.destination == made[0].destination
+    place = Warehouse.objects.create(code="x", name="x", latitude=1, longitude=1)
+    place.latitude, place.name = 2.25, "y"
+    rows.update([place], ["latitude", "name"])
+    place.refresh_from_db()
+    assert (place.latitude, place.name, place.longitude) == (2.25, "y", 1)
+
+
+def test_what_is_too_long_is_refused_and_not_cut():
+    place = Warehouse.objects.create(code="x", name="x", latitude=1, longitude=1)
+    place.name = "y" * 5000
+    with pytest.raises(DataError), transaction.atomic():
+        rows.update([place], ["name"])
+
+
+def test_many_are_updated_in_few_statements():
+    made = [outbox(n) for n in range(2500)]
+    OutboxEvent.objects.bulk_create(made)
+    for row in made:
+        row.subject = f"other/{row.event_id}"
+    with CaptureQueriesContext(connection) as captured:
+        rows.update(made, ["subject"])
+    assert len(captured) == 3
+    assert all(row.subject == f"other/{row.event_id}" for row in OutboxEvent.objects.all())
