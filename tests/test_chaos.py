@@ -22,7 +22,7 @@ from supplychain.native.servers import FOLDER_VARIABLE
 from supplychain.operations import books
 from supplychain.operations.bench.world import furnish
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(1200)]
 ORDERS = 600
 DOMAINS = ["orders", "inventory", "routing", "notifications", "audit", "analytics"]
 
@@ -82,7 +82,7 @@ def servers():
         code = (
             f"from supplychain.native import servers; postgres, rabbit = servers.attach(); {what}"
         )
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
     if FOLDER_VARIABLE not in os.environ:
         pytest.skip("needs servers that it may kill: run it without DATABASE_URL of your own")
@@ -123,19 +123,19 @@ def test_whatever_dies_nothing_is_lost_and_nothing_applied_twice(processes, serv
         workers[name] = processes.worker(name)
     kill(relay)
     processes.relay()
-    eventually(lambda: done(ORDERS // 3), timeout=120)
+    eventually(lambda: done(ORDERS // 3), timeout=300)
 
     shop.open()
     eventually(lambda: Order.objects.count() > ORDERS // 3 + 20)
     servers("rabbit.kill(); rabbit.start()")
-    eventually(lambda: done(2 * ORDERS // 3), timeout=120)
+    eventually(lambda: done(2 * ORDERS // 3), timeout=300)
 
     shop.open()
     eventually(lambda: Order.objects.count() > 2 * ORDERS // 3 + 20)
     servers("postgres.stop()")
     eventually(lambda: shop.repeated > 5)
     servers("postgres.start()")
-    eventually(lambda: surely(lambda: done(ORDERS)), timeout=120)
+    eventually(lambda: surely(lambda: done(ORDERS)), timeout=300)
 
     assert shop.repeated, "the shop never noticed that the database was away"
     assert books.faults(finished=False) == []

@@ -11,7 +11,7 @@ from supplychain.events.consumers import consumers
 from supplychain.events.models import DeadLetter, InboxEntry, OutboxEvent
 from supplychain.operations.bench.world import depth, furnish
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 KILLS, PER_KILL = 50, 3
 #: A worker needs some seconds to see that its child is gone; so several take turns.
 WORKERS = 5
