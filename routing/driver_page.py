@@ -41,8 +41,8 @@ REASONS = (
 )
 #: What a driver says of a shipment whose order was cancelled on the way.
 RECALLED = "The order was cancelled"
-#: Routes on a list, at most.
-LISTED = 200
+#: Routes on a list, at most, and those of the days to come.
+LISTED, AHEAD = 200, 5
 #: What is done stands below what is to be driven.
 _OVER = Case(When(state=Route.State.COMPLETED, then=1), default=0)
 _FILES = Path(__file__).parent / "static" / "routing" / "driver"
@@ -64,13 +64,15 @@ def for_drivers(view: View) -> View:
 @require_safe
 @for_drivers
 def routes(request: HttpRequest) -> HttpResponse:
-    """Theirs of today, and those still on the road."""
+    """Theirs of today, and those still on the road; and when they leave on the days to come."""
     visited = Count("stops", filter=~Q(stops__state=Stop.State.DROPPED))
     ended = Count("stops", filter=Q(stops__state__in=(Stop.State.DELIVERED, Stop.State.FAILED)))
     rows = selectors.named(drivers.current(drivers.driven_by(request.user)))
     rows = rows.annotate(visited=visited, ended=ended, over=_OVER)
     rows = rows.order_by("over", "starts_at", "pk")[:LISTED]
-    return render(request, "routing/driver_routes.html", {"routes": rows, "page": _page(request)})
+    ahead = selectors.named(drivers.ahead(request.user)).annotate(visited=visited)[:AHEAD]
+    shown = {"routes": rows, "ahead": ahead, "page": _page(request)}
+    return render(request, "routing/driver_routes.html", shown)
 
 
 @require_safe

@@ -1,8 +1,8 @@
 """Promise: here, and nowhere else, stands whose route is whose, and what a driver may do with it.
 The driver's page and the API both ask here.
 
-A driver sees their own routes of today and those that are still on the road, and no others. Who
-may change routes drives any of them.
+A driver sees their own routes of today and those that are still on the road, and no others; of the
+days to come only when they will leave. Who may change routes drives any of them.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ def current(rows: QuerySet[Route]) -> QuerySet[Route]:
         wanted |= Q(depot__time_zone=zone, day=today)
         wanted |= Q(at_night, depot__time_zone=zone, day=today - timedelta(days=1))
     return rows.filter(wanted).exclude(state=Route.State.WITHDRAWN)
+
+
+def ahead(user: Any) -> QuerySet[Route]:
+    """Theirs of the days to come, as they are planned now."""
+    rows = own(user).filter(state=Route.State.PLANNED, starts_at__gt=timezone.now())
+    return rows.exclude(pk__in=current(own(user)).values("pk")).order_by("starts_at", "pk")
 
 
 def seen_by(user: Any) -> QuerySet[Route]:

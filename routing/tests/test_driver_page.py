@@ -92,6 +92,20 @@ def test_a_driver_logs_in_on_their_own_page_and_comes_to_their_routes(client, ro
     assert client.get("/drive/").status_code == 302
 
 
+def test_of_the_days_to_come_a_driver_knows_when_they_leave_and_no_more(driver, route):
+    later = route.starts_at + timedelta(days=1)
+    times = {"starts_at": later, "ends_at": route.ends_at + timedelta(days=1)}
+    Route.objects.update(day=route.day + timedelta(days=1), **times)
+    shown = driver.get("/drive/")
+    assert listed(driver) == [] and "No route today" in shown.content.decode()
+    assert [row.pk for row in shown.context["ahead"]] == [route.pk]
+    assert f"leaves {later:%H:%M}" in shown.content.decode()
+    assert "2 stops by now; it may still change" in shown.content.decode()
+    assert driver.get(f"/drive/{route.pk}/").status_code == 404
+    Vehicle.objects.update(driver=somebody("bob"))
+    assert not driver.get("/drive/").context["ahead"]
+
+
 def test_the_page_has_all_that_the_route_needs(driver, route):
     stop = stop_of(1)
     Shipment.objects.filter(pk=stop.shipment_id).update(customer="<b>Eve</b> & Sons")
