@@ -72,6 +72,13 @@ def end_alerts_of_planned(depot: Depot) -> None:
     _unseen(depot).filter(over).update(seen_at=timezone.now(), seen_by="it has a route now")
 
 
+def end_alerts_of_cancelled(shipments: Collection[Shipment]) -> None:
+    """Nobody needs to see what was wrong with these; of many, with one of them, it still is."""
+    theirs = Alert.objects.filter(subject_id__in=[row.pk for row in shipments], seen_at=None)
+    theirs = theirs.exclude(text__contains=_MORE)
+    theirs.update(seen_at=timezone.now(), seen_by="the order was cancelled")
+
+
 def _unseen(depot: Depot) -> QuerySet[Alert]:
     return Alert.objects.filter(depot=depot, kind=Alert.Kind.UNPLANNABLE, seen_at=None)
 

@@ -18,6 +18,7 @@ from supplychain.events.outbox import Emission, emit_all
 from supplychain.rows import update
 
 from . import events as tell
+from .alerting import end_alerts_of_cancelled
 from .models import MAX_HOURS, MAX_KG, MAX_M3, Depot, OrderStanding, Shipment, Stop, Vehicle
 
 S = Shipment.State
@@ -140,6 +141,7 @@ def cancel_locked(shipment_ids: set[UUID], causes: dict[UUID, Event]) -> None:
     Stop.objects.filter(shipment__in=here, state=Stop.State.PENDING).update(
         state=Stop.State.DROPPED, ended_at=timezone.now(), reason="the order was cancelled"
     )
+    end_alerts_of_cancelled(here)
     emit_all(emissions)
 
 

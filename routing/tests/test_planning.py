@@ -481,6 +481,25 @@ def test_what_has_a_route_after_all_needs_nobody_to_see_that_it_had_none():
     assert len(updates) == 1, "one for all of them"
 
 
+def test_what_was_cancelled_needs_nobody_to_see_that_it_had_no_route():
+    depot = make_depot()
+    make_shipments(2, kg=1500)
+    plan(depot)
+    hear(cancelled(1))
+    seen = {row.subject_id: row.seen_by for row in alerts()}
+    assert seen == {parcel(1): "the order was cancelled", parcel(2): ""}
+
+
+def test_the_alert_of_many_stays_though_the_order_of_one_was_cancelled():
+    depot = make_depot()
+    Vehicle.objects.update(active=False)
+    make_shipments(12)
+    plan(depot)
+    (row,) = alerts()
+    hear(cancelled(next(n for n in range(1, 13) if parcel(n) == row.subject_id)))
+    assert [one.seen_by for one in alerts()] == [""]
+
+
 def test_the_alert_of_many_stays_until_all_of_them_have_a_route():
     depot = make_depot(vehicles=1)
     Vehicle.objects.update(active=False)
