@@ -533,6 +533,7 @@ def bench(pack, tmp_path):
 def test_a_run_goes_on_where_it_stopped_unless_it_is_to_be_fresh(bench, capsys):
     first = bench(sample.EURO_STATIC)
     assert len(first) == 1
+    assert f"{STATIC}, auto: 0 s, 0.00 % over the best known" in capsys.readouterr().out
     both = bench(sample.EURO_STATIC, sample.EURO_DYNAMIC, page=None)
     assert both[:1] == first
     assert len(both) == 2

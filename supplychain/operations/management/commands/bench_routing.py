@@ -74,8 +74,19 @@ class Command(BaseCommand):
                 progress.update(bar, description=f"{task.engine}: {task.instance}")
                 done[task] = measured(task, now)
                 store.add(done[task])
+                # Also where there is no terminal to draw a bar on.
+                progress.console.print(_said(done[task]), highlight=False)
                 progress.advance(bar, planned_seconds(task))
         return [done[task] for task in todo]
+
+
+def _said(result: Result) -> str:
+    """What came of one run."""
+    task, outcome = result.task, result.outcome
+    gaps = [row.mean_gap for row in table.rows([result], data.best_known())]
+    over = f", {page.percent(gaps[0])} over the best known" if gaps else ""
+    faults = f"; {len(outcome.faults)} faults" if outcome.faults else ""
+    return f"{task.instance}, {task.engine}: {outcome.took_s:,.0f} s{over}{faults}"
 
 
 def _report(todo: list[Task], results: list[Result]) -> Report:
