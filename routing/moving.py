@@ -104,13 +104,11 @@ def place_shipment(
     """
     depot = Depot.objects.get(shipments=shipment_id)
     lock_depot(depot.pk)  # from here on nobody else promises it a place
-    promised = Shipment.objects.get(pk=shipment_id).promised_vehicle_id
     route = Route.objects.get(pk=route_id) if route_id else None
     to = route.vehicle_id if route else vehicle_id
     start, departs = _of_route(depot, route) if route else _of_day(depot, day, departs_at)
-    current = Current.lock(
-        *(depot, start, [shipment_id]), departs=departs, vehicles=frozenset((to, promised))
-    )
+    concerned = frozenset((to, _promised_here(depot, shipment_id, start, departs)))
+    current = Current.lock(depot, start, [shipment_id], departs=departs, vehicles=concerned)
     shipment = current.others[shipment_id]
     if shipment.state != Shipment.State.OPEN:
         raise MoveRefused(f"It is {shipment.state}; only what waits can be put into a route.")
@@ -136,6 +134,15 @@ def _of_day(
         clocks = depot.departures or "it has none, but one plan a day"
         raise MoveRefused(f"Name one of the depot's departures on that day ({clocks}).")
     return start, departs_at
+
+
+def _promised_here(
+    depot: Depot, shipment_id: UUID, start: datetime, departs: datetime | None
+) -> int | None:
+    """The vehicle in whose tour then it has a place already."""
+    rows = Shipment.objects.filter(pk=shipment_id, promised_departs_at=departs)
+    rows = rows.filter(promised_day=day_of(depot, start))
+    return rows.values_list("promised_vehicle", flat=True).first()
 
 
 def _newest_run(depot: Depot) -> PlanRun:

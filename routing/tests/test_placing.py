@@ -125,6 +125,25 @@ def test_a_place_that_was_promised_elsewhere_is_given_up(routes):
     books_balance()
 
 
+def test_a_place_promised_on_another_day_concerns_no_route_of_this_one(routes):
+    first, second = routes
+    Shipment.objects.filter(pk=parcel(LATE)).update(
+        promised_vehicle=first.vehicle_id,
+        promised_day=first.day + timedelta(days=1),
+        promised_eta=first.starts_at + timedelta(days=1),
+        promised_until=None,
+    )
+    over = first.starts_at - timedelta(hours=1)  # it should have left long ago
+    late = Shipment.objects.filter(pk__in=visited(first))
+    late.update(requested_from=over, requested_until=over)
+    stood = list(Route.objects.filter(pk=first.pk).values())
+    assert place(route_id=second.pk).applied
+    assert list(Route.objects.filter(pk=first.pk).values()) == stood
+    row = Shipment.objects.get(pk=parcel(LATE))
+    assert (row.state, row.promised_vehicle_id, row.promised_day) == ("planned", None, None)
+    books_balance()
+
+
 def test_what_would_break_a_rule_is_refused_with_the_validators_word(routes):
     Vehicle.objects.update(capacity_kg=10)
     look = place(route_id=routes[1].pk, dry_run=True)
